@@ -1,0 +1,193 @@
+"""The errors of sardonyx: raised by the server, sent as google.rpc.Status, raised again by the client.
+
+::
+
+    SardonyxError
+    ├── InvalidInput            a request that the model's interface does not allow
+    ├── NotFound
+    │   ├── ModelNotFound
+    │   ├── VersionNotFound
+    │   └── RouteNotFound
+    ├── Unavailable             nothing wrong with the request: the same call may succeed later
+    │   ├── VersionNotReady
+    │   └── ServerDraining
+    ├── Overloaded              the queue is full
+    ├── DeadlineExceeded
+    ├── AccessDenied
+    │   ├── Unauthenticated
+    │   └── PermissionDenied
+    ├── RuleBroken              an act that the rules of interfaces and routes forbid
+    ├── RegistryError           the registry holds something that it should not, or cannot be reached
+    │   └── RegistryCorrupt
+    └── InternalError           a bug: the id leads to the server's log
+
+Every message is one or more whole sentences: what was wrong, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class SardonyxError(Exception):
+    """Base of the family."""
+
+    @property
+    def message(self) -> str:
+        """The error's text for a person."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing wrong with a request.
+
+    Attributes:
+        field: where: ``inputs[distance]``, ``inputs[distance].shape``, ``model_name``.
+        description: what was expected, what came, and what to do.
+        row: the row of the request, from 0; None where no single row is at fault.
+    """
+
+    field: str
+    description: str
+    row: int | None = None
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        place = self.field if self.row is None else f"{self.field}, row {self.row}"
+        return f"{place}: {self.description}"
+
+
+class InvalidInput(SardonyxError):
+    """The request does not fit the model's interface; sending it again cannot help."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__(" ".join(str(violation) for violation in self.violations))
+
+
+class NotFound(SardonyxError):
+    """Base of what was asked for and does not exist."""
+
+
+class ModelNotFound(NotFound):
+    """The registry holds no model of that name."""
+
+    def __init__(self, model: str, known: Iterable[str] = ()) -> None:
+        self.model = model
+        self.nearest = nearest(model, known)
+        hint = (
+            f"Did you mean {_listed(self.nearest)}?"
+            if self.nearest
+            else "ModelService.ListModels lists what is served."
+        )
+        super().__init__(f"No model named {model!r} is served here. {hint}")
+
+
+class VersionNotFound(NotFound):
+    """The model has no such version, or it is not served."""
+
+    def __init__(self, model: str, version: str, known: Iterable[str] = ()) -> None:
+        self.model = model
+        self.version = version
+        self.nearest = tuple(known)
+        hint = f"Served are {_listed(self.nearest)}." if self.nearest else "None is: promote one."
+        super().__init__(f"Model {model!r} serves no version {version!r}. {hint}")
+
+
+class RouteNotFound(NotFound):
+    """Nothing is live where the request asked to go."""
+
+    def __init__(self, model: str, route: str, known: Iterable[str] = ()) -> None:
+        self.model = model
+        self.route = route
+        self.nearest = tuple(known)
+        hint = f"Routes are {_listed(self.nearest)}." if self.nearest else "Promote a version first."
+        super().__init__(f"Model {model!r} has no route {route!r}. {hint}")
+
+
+class Unavailable(SardonyxError):
+    """Not now: the same call may succeed after ``retry_after_s`` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class VersionNotReady(Unavailable):
+    """The version is known and still loading."""
+
+    def __init__(self, model: str, version: int, state: str, retry_after_s: float = 1.0) -> None:
+        self.model = model
+        self.version = version
+        self.state = state
+        super().__init__(
+            f"Version {version} of model {model!r} is {state}. Try again in {retry_after_s:g} s.", retry_after_s
+        )
+
+
+class ServerDraining(Unavailable):
+    """The server is going away; another replica, or this one after its restart, will answer."""
+
+    def __init__(self, retry_after_s: float = 1.0) -> None:
+        super().__init__("The server is shutting down. Send the call to another replica.", retry_after_s)
+
+
+class Overloaded(SardonyxError):
+    """The queue is full; waiting before the next attempt is part of the cure."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.1) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class DeadlineExceeded(SardonyxError):
+    """The caller's deadline passed before there was an answer."""
+
+
+class AccessDenied(SardonyxError):
+    """Base of what the caller may not do."""
+
+
+class Unauthenticated(AccessDenied):
+    """The caller did not say who it is."""
+
+
+class PermissionDenied(AccessDenied):
+    """The caller is known and may not do this."""
+
+
+class RuleBroken(SardonyxError):
+    """The act is forbidden by a rule of interfaces or routes; ``differences`` says what differs."""
+
+    def __init__(self, message: str, differences: Sequence[str] = ()) -> None:
+        self.differences = tuple(differences)
+        super().__init__(message)
+
+
+class RegistryError(SardonyxError):
+    """The registry could not be read or written."""
+
+
+class RegistryCorrupt(RegistryError):
+    """The registry holds something that contradicts itself: a digest, a chain, a name."""
+
+
+class InternalError(SardonyxError):
+    """A bug in sardonyx. The text says nothing of the cause; the id finds it in the log."""
+
+    def __init__(self, error_id: str) -> None:
+        self.error_id = error_id
+        super().__init__(f"The server failed to answer. Its log has the cause under error id {error_id}.")
+
+
+def nearest(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
+    """The known names most like the given one, best first."""
+    return tuple(difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5))
+
+
+def _listed(names: Sequence[str]) -> str:
+    quoted = [repr(name) for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"

@@ -1,0 +1,1 @@
+"""What the monitor takes in beside OTLP: schemas."""

@@ -1,0 +1,22 @@
+"""What a model may be called."""
+
+from __future__ import annotations
+
+import re
+
+from sardonyx.errors import InvalidInput, Violation
+
+#: Google AIP-122's grammar for resource ids: safe in paths, URLs, DNS labels and, with dashes mapped, in proto packages.
+MODEL_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def check_model_name(name: str) -> str:
+    """Return the name if it is one.
+
+    Raises:
+        InvalidInput: it is not; the message says what a name looks like.
+    """
+    if not MODEL_NAME.fullmatch(name):
+        rule = "a model's name has 1 to 63 lower-case letters, digits and dashes and starts with a letter"
+        raise InvalidInput([Violation("model", f"{name!r} is no model name: {rule}. Try 'flight-delay'.")])
+    return name

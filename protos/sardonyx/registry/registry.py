@@ -1,0 +1,210 @@
+"""Manifests, events and blobs over a store of create-only objects."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from sardonyx.errors import ModelNotFound, RegistryCorrupt, VersionNotFound
+from sardonyx.names import check_model_name
+from sardonyx.registry.routes import Routes, fold
+from sardonyx.registry.store import Store
+from sardonyx.registry.v1.event_pb2 import Event
+from sardonyx.registry.v1.manifest_pb2 import Artifact, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+M = TypeVar("M", bound=Message)
+
+# Numbers are written with leading zeros so that a store's order of names is the order of numbers.
+_DIGITS: Final = 8
+
+
+class Registry:
+    """A registry of models.
+
+    Args:
+        location: a directory, or a URL of an object store.
+        create: make the directory where there is none; for those who write.
+
+    Raises:
+        RegistryError: the location cannot be opened. Every method raises it where the store cannot be reached.
+    """
+
+    def __init__(self, location: str, *, create: bool = False) -> None:
+        self._store = Store(location, create=create)
+        self.location = location
+
+    def models(self) -> list[str]:
+        """The names of all models that have a version or an event."""
+        return self._store.folders("models")
+
+    def versions(self, model: str) -> list[int]:
+        """The numbers of a model's versions, ascending; empty where there is no such model."""
+        return [_number(name) for name in self._store.names(f"{_model_path(model)}/versions")]
+
+    def manifest(self, model: str, version: int) -> Manifest:
+        """One version's manifest.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is none.
+            RegistryCorrupt: what is stored is no manifest of that version.
+        """
+        path = f"{_model_path(model)}/versions/{_name(version)}"
+        data = self._store.get(path)
+        if data is None:
+            known = self.versions(model)
+            if not known:
+                raise ModelNotFound(model, self.models())
+            raise VersionNotFound(model, str(version), [str(number) for number in known])
+        manifest = _from_json(data, Manifest(), path)
+        if (manifest.model, manifest.version) != (model, version):
+            raise RegistryCorrupt(f"{path} says it is version {manifest.version} of {manifest.model!r}: it was moved.")
+        return manifest
+
+    def publish(self, model: str, artifact: bytes, describe: Callable[[Sequence[int]], Manifest]) -> Manifest:
+        """Publish a version: first its bytes, then its manifest, whole or not at all.
+
+        Args:
+            model: its name.
+            artifact: the ONNX graph.
+            describe: makes the manifest, given the versions that exist already; called again where another publisher was
+                faster. Model, version and artifact are filled in here.
+
+        Returns:
+            The manifest as stored, with the version's number.
+        """
+        blob = self.add_blob(artifact)
+        while True:
+            versions = self.versions(model)
+            manifest = describe(versions)
+            manifest.model = model
+            manifest.version = max(versions, default=0) + 1
+            manifest.artifact.CopyFrom(blob)
+            path = f"{_model_path(model)}/versions/{_name(manifest.version)}"
+            if self._store.create(path, _to_json(manifest)):
+                return manifest
+
+    def add_blob(self, data: bytes) -> Artifact:
+        """Store bytes under their digest; nothing happens where they are stored already."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._store.create(_blob_path(digest), data)
+        return Artifact(sha256=digest, size_bytes=len(data))
+
+    def blob(self, artifact: Artifact) -> bytes:
+        """The bytes of an artifact.
+
+        Raises:
+            RegistryCorrupt: they are gone, or are not what the digest says.
+        """
+        data = self._store.get(_blob_path(artifact.sha256))
+        if data is None:
+            raise RegistryCorrupt(
+                f"Blob {artifact.sha256} is missing from {self.location!r}. Export the version again."
+            )
+        found = hashlib.sha256(data).hexdigest()
+        if found != artifact.sha256:
+            raise RegistryCorrupt(
+                f"Blob {artifact.sha256} has digest {found}: it was changed. Export the version again."
+            )
+        return data
+
+    def events(self, model: str, after: int = 0) -> list[Event]:
+        """A model's events behind a sequence number, oldest first; the chain of digests is checked.
+
+        Raises:
+            RegistryCorrupt: an event is missing, out of place or does not follow the one before.
+        """
+        return self._read_events(model, after)[0]
+
+    def routes(self, model: str) -> Routes:
+        """What is live now."""
+        return fold(self.events(model))
+
+    def append(self, model: str, decide: Callable[[Routes], Sequence[Event]]) -> list[Event]:
+        """Append events to a model's log.
+
+        Args:
+            model: its name.
+            decide: says which events follow, given the routes now; an empty answer appends nothing. Where another writer was
+                faster it is asked again with the new routes. Model, sequence and chain are filled in here.
+
+        Returns:
+            The events as stored.
+        """
+        while True:
+            events, last_digest = self._read_events(model, 0)
+            stored = self._append_all(model, decide(fold(events)), len(events), last_digest)
+            if stored is not None:
+                return stored
+
+    def _append_all(self, model: str, events: Sequence[Event], sequence: int, digest: str) -> list[Event] | None:
+        """Store the events behind the given one, or None where another writer took the first place."""
+        stored: list[Event] = []
+        for event in events:
+            sequence += 1
+            event.model, event.sequence, event.previous_digest = model, sequence, digest
+            data = _to_json(event)
+            if not self._store.create(f"{_model_path(model)}/events/{_name(sequence)}", data):
+                if not stored:
+                    return None
+                # Another writer came between two events of ours; the rest must be decided anew, by the caller's rule.
+                return stored + self.append(model, lambda _: events[len(stored) :])
+            digest = hashlib.sha256(data).hexdigest()
+            stored.append(event)
+        return stored
+
+    def _read_events(self, model: str, after: int) -> tuple[list[Event], str]:
+        folder = f"{_model_path(model)}/events"
+        # The event before the first wanted one is read too: the chain hangs on its digest.
+        names = self._store.names(folder, after=_name(after - 1) if after > 1 else None)
+        events: list[Event] = []
+        digest, expected = "", max(after, 1)
+        for name in names:
+            path = f"{folder}/{name}"
+            data = self._store.get(path) or b""
+            event = _from_json(data, Event(), path)
+            chained = event.previous_digest == digest or event.sequence == after
+            if event.sequence != expected or _number(name) != expected or event.model != model or not chained:
+                raise RegistryCorrupt(f"{path} does not follow event {expected - 1}: the log was changed by hand.")
+            digest, expected = hashlib.sha256(data).hexdigest(), expected + 1
+            if event.sequence > after:
+                events.append(event)
+        return events, digest
+
+
+def _model_path(model: str) -> str:
+    return f"models/{check_model_name(model)}"
+
+
+def _blob_path(digest: str) -> str:
+    return f"blobs/sha256/{digest}"
+
+
+def _name(number: int) -> str:
+    return f"{number:0{_DIGITS}d}.json"
+
+
+def _number(name: str) -> int:
+    stem = name.removesuffix(".json")
+    if not stem.isdigit():
+        raise RegistryCorrupt(
+            f"The registry holds {name!r} where a number was expected. Remove what is not sardonyx's."
+        )
+    return int(stem)
+
+
+def _to_json(message: Message) -> bytes:
+    return json_format.MessageToJson(message, indent=2).encode()
+
+
+def _from_json(data: bytes, message: M, path: str) -> M:
+    try:
+        # A later release may have written fields that this one does not know.
+        return json_format.Parse(data, message, ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise RegistryCorrupt(f"{path} cannot be read: {error}. Restore it from a backup.") from error

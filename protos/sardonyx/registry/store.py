@@ -1,0 +1,78 @@
+"""Bytes by path, in a directory or a bucket: obstore, with sardonyx's errors."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, from_url
+
+from sardonyx.errors import RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Store:
+    """A place of objects that are created once and never changed.
+
+    Args:
+        location: a directory, or a URL that obstore knows: ``s3://bucket/prefix``, ``gs://…``, ``az://…``.
+        create: make the directory where there is none.
+
+    Raises:
+        RegistryError: the location cannot be opened.
+    """
+
+    def __init__(self, location: str, *, create: bool = False) -> None:
+        self.location = location
+        if "://" in location:
+            with self._translated("open"):
+                self._objects = from_url(location)
+            return
+        folder = Path(location).expanduser()
+        if not folder.is_dir() and not create:
+            raise RegistryError(f"There is no registry at {location!r}: no such directory. Export a model to it first.")
+        with self._translated("open"):
+            self._objects = LocalStore(folder, mkdir=create)
+
+    def get(self, path: str) -> bytes | None:
+        """The object's bytes, or None where there is none."""
+        with self._translated(f"read {path}"):
+            try:
+                return bytes(obstore.get(self._objects, path).bytes())
+            except FileNotFoundError:
+                return None
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write an object whole, unless there is one already; says whether it did."""
+        with self._translated(f"write {path}"):
+            try:
+                obstore.put(self._objects, path, data, mode="create")
+            except AlreadyExistsError:
+                return False
+            return True
+
+    def names(self, prefix: str, after: str | None = None) -> list[str]:
+        """The names of the objects right below a prefix, sorted; only those behind ``after``, if given."""
+        offset = f"{prefix}/{after}" if after else None
+        with self._translated(f"list {prefix}"):
+            found = obstore.list(self._objects, prefix, offset=offset).collect()
+        return sorted(entry["path"].removeprefix(f"{prefix}/") for entry in found)
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names of the folders right below a prefix, sorted."""
+        with self._translated(f"list {prefix}"):
+            found = obstore.list_with_delimiter(self._objects, prefix)["common_prefixes"]
+        return sorted(entry.removeprefix(f"{prefix}/") for entry in found)
+
+    @contextmanager
+    def _translated(self, act: str) -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, OSError, ValueError) as error:
+            cause = str(error).split("\n", 1)[0]
+            raise RegistryError(f"Could not {act} in the registry {self.location!r}: {cause}") from error

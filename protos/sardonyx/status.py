@@ -1,0 +1,209 @@
+"""The one place where sardonyx's errors become gRPC statuses, and statuses become errors again.
+
+Details follow google.rpc's error model (AIP-193): one ErrorInfo whose reason is the error's name in upper snake case and whose
+domain is ``sardonyx``; BadRequest for InvalidInput; RetryInfo where trying again makes sense.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from sardonyx import errors
+
+DOMAIN: Final = "sardonyx"
+#: Where gRPC carries a google.rpc.Status (gRFC A1's rich error model).
+DETAILS_KEY: Final = "grpc-status-details-bin"
+
+CODES: Final[dict[type[errors.SardonyxError], grpc.StatusCode]] = {
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.RuleBroken: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.InternalError: grpc.StatusCode.INTERNAL,
+}
+
+
+class RpcStatus(NamedTuple):
+    """What a gRPC handler aborts with: ``await context.abort(*status)``."""
+
+    code: grpc.StatusCode
+    message: str
+    trailing_metadata: tuple[tuple[str, bytes], ...]
+
+
+def to_rpc(error: errors.SardonyxError) -> RpcStatus:
+    """The status that a server answers with.
+
+    Raises:
+        TypeError: the error is not one that crosses the wire; the caller answers with an InternalError instead.
+    """
+    code = code_of(error)
+    status = status_pb2.Status(code=code.value[0], message=error.message)
+    for detail in _details(error):
+        status.details.add().Pack(detail)
+    return RpcStatus(code, error.message, ((DETAILS_KEY, status.SerializeToString()),))
+
+
+def code_of(error: errors.SardonyxError) -> grpc.StatusCode:
+    """The status code of an error, by its nearest class in CODES."""
+    for kind in type(error).__mro__:
+        if kind in CODES:
+            return CODES[kind]
+    raise TypeError(f"{type(error).__name__} does not cross the wire. This is a bug.")
+
+
+def from_rpc(
+    code: grpc.StatusCode, message: str, trailing_metadata: Iterable[tuple[str, Any]] = ()
+) -> errors.SardonyxError:
+    """The error that a client raises for a status, of whatever server."""
+    info, violations, retry_after_s = _read_details(trailing_metadata)
+    make = _MAKERS.get(info.reason) if info.domain == DOMAIN else None
+    if make is not None:
+        error = make(dict(info.metadata), violations, retry_after_s)
+    else:
+        error = _foreign(code, message, retry_after_s)
+    # The server's own sentence, word for word: it may be of a later release than this client.
+    error.args = (message,)
+    return error
+
+
+def _details(error: errors.SardonyxError) -> Iterable[Any]:
+    yield error_details_pb2.ErrorInfo(reason=_reason(type(error)), domain=DOMAIN, metadata=_metadata(error))
+    match error:
+        case errors.InvalidInput(violations=violations):
+            yield _bad_request(violations)
+        case errors.Unavailable(retry_after_s=seconds) | errors.Overloaded(retry_after_s=seconds):
+            retry = error_details_pb2.RetryInfo()
+            retry.retry_delay.FromTimedelta(timedelta(seconds=seconds))
+            yield retry
+        case _:
+            return
+
+
+def _bad_request(violations: Sequence[errors.Violation]) -> error_details_pb2.BadRequest:
+    request = error_details_pb2.BadRequest()
+    for violation in violations:
+        field = violation.field if violation.row is None else f"{violation.field}#{violation.row}"
+        request.field_violations.add(field=field, description=violation.description)
+    return request
+
+
+def _reason(kind: type[errors.SardonyxError]) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).upper()
+
+
+def _metadata(error: errors.SardonyxError) -> dict[str, str]:
+    """Every variable of the message, as AIP-193 asks: keys in lowerCamelCase."""
+    match error:
+        case errors.ModelNotFound(model=model, nearest=names):
+            return {"model": model, "nearest": json.dumps(names)}
+        case errors.VersionNotFound(model=model, version=version, nearest=names):
+            return {"model": model, "version": version, "nearest": json.dumps(names)}
+        case errors.RouteNotFound(model=model, route=route, nearest=names):
+            return {"model": model, "route": route, "nearest": json.dumps(names)}
+        case errors.VersionNotReady(model=model, version=number, state=state):
+            return {"model": model, "version": str(number), "state": state}
+        case errors.RuleBroken(differences=differences):
+            return {"differences": json.dumps(differences)}
+        case errors.InternalError(error_id=error_id):
+            return {"errorId": error_id}
+        case _:
+            return {}
+
+
+_Maker = Callable[[dict[str, str], Sequence[errors.Violation], float], errors.SardonyxError]
+
+_MAKERS: Final[dict[str, _Maker]] = {
+    "INVALID_INPUT": lambda _info, violations, _retry: errors.InvalidInput(violations),
+    "MODEL_NOT_FOUND": lambda info, _violations, _retry: errors.ModelNotFound(
+        info["model"], json.loads(info["nearest"])
+    ),
+    "VERSION_NOT_FOUND": lambda info, _violations, _retry: errors.VersionNotFound(
+        info["model"], info["version"], json.loads(info["nearest"])
+    ),
+    "ROUTE_NOT_FOUND": lambda info, _violations, _retry: errors.RouteNotFound(
+        info["model"], info["route"], json.loads(info["nearest"])
+    ),
+    "VERSION_NOT_READY": lambda info, _violations, retry: errors.VersionNotReady(
+        info["model"], int(info["version"]), info["state"], retry
+    ),
+    "SERVER_DRAINING": lambda _info, _violations, retry: errors.ServerDraining(retry),
+    "UNAVAILABLE": lambda _info, _violations, retry: errors.Unavailable("", retry),
+    "OVERLOADED": lambda _info, _violations, retry: errors.Overloaded("", retry),
+    "DEADLINE_EXCEEDED": lambda _info, _violations, _retry: errors.DeadlineExceeded(),
+    "UNAUTHENTICATED": lambda _info, _violations, _retry: errors.Unauthenticated(),
+    "PERMISSION_DENIED": lambda _info, _violations, _retry: errors.PermissionDenied(),
+    "RULE_BROKEN": lambda info, _violations, _retry: errors.RuleBroken("", json.loads(info["differences"])),
+    "INTERNAL_ERROR": lambda info, _violations, _retry: errors.InternalError(info["errorId"]),
+}
+
+
+def _read_details(
+    trailing_metadata: Iterable[tuple[str, Any]],
+) -> tuple[error_details_pb2.ErrorInfo, list[errors.Violation], float]:
+    info, violations, retry_after_s = error_details_pb2.ErrorInfo(), list[errors.Violation](), 1.0
+    for detail in _packed_details(trailing_metadata):
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            detail.Unpack(info)
+        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            request = error_details_pb2.BadRequest()
+            detail.Unpack(request)
+            violations = [_violation(violation) for violation in request.field_violations]
+        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry = error_details_pb2.RetryInfo()
+            detail.Unpack(retry)
+            retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
+    return info, violations, retry_after_s
+
+
+def _packed_details(trailing_metadata: Iterable[tuple[str, Any]]) -> Sequence[any_pb2.Any]:
+    for key, value in trailing_metadata:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return status_pb2.Status.FromString(value).details
+            except DecodeError:
+                return ()
+    return ()
+
+
+def _violation(violation: error_details_pb2.BadRequest.FieldViolation) -> errors.Violation:
+    field, separator, row = violation.field.rpartition("#")
+    if separator and row.isdigit():
+        return errors.Violation(field, violation.description, int(row))
+    return errors.Violation(violation.field, violation.description)
+
+
+def _foreign(code: grpc.StatusCode, message: str, retry_after_s: float) -> errors.SardonyxError:
+    """The error for a status of a server that is not sardonyx, or of gRPC itself."""
+    match code:
+        case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
+            return errors.InvalidInput([errors.Violation("request", message)])
+        case grpc.StatusCode.NOT_FOUND:
+            return errors.NotFound(message)
+        case grpc.StatusCode.UNAVAILABLE:
+            return errors.Unavailable(message, retry_after_s)
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return errors.Overloaded(message, retry_after_s)
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return errors.DeadlineExceeded(message)
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return errors.Unauthenticated(message)
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return errors.PermissionDenied(message)
+        case grpc.StatusCode.FAILED_PRECONDITION:
+            return errors.RuleBroken(message)
+        case _:
+            return errors.SardonyxError(f"{code.name}: {message}")
