@@ -2,8 +2,8 @@
 
 The path of a .proto is the import path of its stub, so generated imports need no repair. The stubs are not checked in.
 
-``sardonyx/oip`` is the exception: other clients register the same ``inference.*`` symbols, so that file gets type stubs and
-a descriptor set (``inference.binpb``) that ``sardonyx.oip`` loads into a descriptor pool of its own.
+``sardonyx/oip`` is the exception: other clients register the same ``inference.*`` symbols, so that file gets type stubs
+and a descriptor set (``inference.binpb``) that ``sardonyx.oip`` loads into a descriptor pool of its own.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _script(name: str) -> str:
 class StubHook(BuildHookInterface[Any]):
     """Puts the generated stubs into the wheel, although git ignores them."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatch's signature
         """Generate, then name the files as artifacts of the build."""
         build_data["artifacts"] += [f"/{path.relative_to(HERE.parent)}" for path in generate()]
 

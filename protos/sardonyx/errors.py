@@ -27,8 +27,11 @@ Every message is one or more whole sentences: what was wrong, where, and what to
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 class SardonyxError(Exception):

@@ -7,13 +7,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from sardonyx.oip.tensors import DTYPES
 from sardonyx.registry.v1.interface_pb2 import Datatype, Input, Interface, Ledger, LedgerEntry, Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import numpy as np
 
 #: The protocol's name of each datatype, such as FP64.
 DATATYPE_NAMES: Final[dict[int, str]] = {
@@ -22,7 +22,7 @@ DATATYPE_NAMES: Final[dict[int, str]] = {
 
 
 def dtype_of(datatype: int) -> np.dtype[Any]:
-    """numpy's type for a datatype; object for text."""
+    """Numpy's type for a datatype; object for text."""
     return DTYPES[DATATYPE_NAMES[datatype]]
 
 
@@ -34,8 +34,8 @@ def shape_of(tensor: Input | Output) -> list[int]:
 def digest(interface: Interface) -> str:
     """SHA-256 of the interface's canonical form, in hex.
 
-    Tensors are found by name, so the order of inputs and outputs does not count: they are sorted by number. The order of
-    classes does, and descriptions do not.
+    Tensors are found by name, so the order of inputs and outputs does not count: they are sorted by number. The order
+    of classes does, and descriptions do not.
     """
     canonical = Interface(task=interface.task)
     canonical.inputs.extend(sorted(interface.inputs, key=lambda tensor: tensor.number))
@@ -84,13 +84,17 @@ def _compare(noun: str, old: Iterable[Input | Output], new: Iterable[Input | Out
     gone = [f"{noun} {name!r} is gone" for name in before if name not in after]
     added = [f"{noun} {name!r} is new" for name in after if name not in before]
     changed = [
-        f"{noun} {name!r}: {field.name} changed from {getattr(before[name], field.name)!s} to {getattr(after[name], field.name)!s}"
+        f"{noun} {name!r}: {field} changed from {getattr(before[name], field)!s} to {getattr(after[name], field)!s}"
         for name in before
         if name in after
-        for field in before[name].DESCRIPTOR.fields
-        if field.name != "description" and getattr(before[name], field.name) != getattr(after[name], field.name)
+        for field in _fields_changed(before[name], after[name])
     ]
     return [*gone, *added, *changed]
+
+
+def _fields_changed(before: Input | Output, after: Input | Output) -> list[str]:
+    names = [field.name for field in before.DESCRIPTOR.fields if field.name != "description"]
+    return [name for name in names if getattr(before, name) != getattr(after, name)]
 
 
 def number_tensors(interface: Interface, ledger: Ledger) -> Ledger:

@@ -6,7 +6,7 @@ import re
 
 from sardonyx.errors import InvalidInput, Violation
 
-#: Google AIP-122's grammar for resource ids: safe in paths, URLs, DNS labels and, with dashes mapped, in proto packages.
+#: Google AIP-122's grammar for resource ids: safe in paths, URLs, DNS labels and, dashes mapped, in proto packages.
 MODEL_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 

@@ -1,7 +1,7 @@
 """The one place where sardonyx's errors become gRPC statuses, and statuses become errors again.
 
-Details follow google.rpc's error model (AIP-193): one ErrorInfo whose reason is the error's name in upper snake case and whose
-domain is ``sardonyx``; BadRequest for InvalidInput; RetryInfo where trying again makes sense.
+Details follow google.rpc's error model (AIP-193): one ErrorInfo whose reason is the error's name in upper snake case
+and whose domain is ``sardonyx``; BadRequest for InvalidInput; RetryInfo where trying again makes sense.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from sardonyx import errors
+
+if TYPE_CHECKING:
+    from google.protobuf import any_pb2
 
 DOMAIN: Final = "sardonyx"
 #: Where gRPC carries a google.rpc.Status (gRFC A1's rich error model).
@@ -34,6 +36,10 @@ CODES: Final[dict[type[errors.SardonyxError], grpc.StatusCode]] = {
     errors.RuleBroken: grpc.StatusCode.FAILED_PRECONDITION,
     errors.InternalError: grpc.StatusCode.INTERNAL,
 }
+
+
+#: Where a server says "later" and not when.
+_RETRY_AFTER_S: Final = 1.0
 
 
 class RpcStatus(NamedTuple):
@@ -154,18 +160,13 @@ _MAKERS: Final[dict[str, _Maker]] = {
 def _read_details(
     trailing_metadata: Iterable[tuple[str, Any]],
 ) -> tuple[error_details_pb2.ErrorInfo, list[errors.Violation], float]:
-    info, violations, retry_after_s = error_details_pb2.ErrorInfo(), list[errors.Violation](), 1.0
-    for detail in _packed_details(trailing_metadata):
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            detail.Unpack(info)
-        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-            request = error_details_pb2.BadRequest()
-            detail.Unpack(request)
-            violations = [_violation(violation) for violation in request.field_violations]
-        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            retry = error_details_pb2.RetryInfo()
-            detail.Unpack(retry)
-            retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
+    info, request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    for packed in _packed_details(trailing_metadata):
+        for detail in (info, request, retry):
+            # Unpack fills the message whose type it is, and says False for the others.
+            packed.Unpack(detail)
+    violations = [_violation(violation) for violation in request.field_violations]
+    retry_after_s = retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else _RETRY_AFTER_S
     return info, violations, retry_after_s
 
 

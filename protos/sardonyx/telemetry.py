@@ -1,7 +1,8 @@
 """The telemetry vocabulary: every span and attribute name that sardonyx writes or reads, once.
 
-The RPC names follow OpenTelemetry's RPC semantic conventions (release candidate, v1.44.0). No convention covers predictions
-of tabular models yet (open-telemetry/semantic-conventions#3420), so those live in an own namespace, ``sardonyx.*``.
+The RPC names follow OpenTelemetry's RPC semantic conventions (release candidate, v1.44.0). No convention covers
+predictions of tabular models yet (open-telemetry/semantic-conventions#3420), so those live in a namespace of their own,
+``sardonyx.*``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Open Inference Protocol's messages, in a descriptor pool of their own.
 
-Other clients (tritonclient, KServe's SDK) register the same ``inference.*`` symbols in protobuf's default pool, which accepts
-each symbol once. In a pool of our own both live in one process, whichever is imported first.
+Other clients (tritonclient, KServe's SDK) register the same ``inference.*`` symbols in protobuf's default pool, which
+accepts each symbol once. In a pool of our own both live in one process, whichever is imported first.
 """
 
 from __future__ import annotations

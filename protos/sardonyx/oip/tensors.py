@@ -1,7 +1,7 @@
 """Tensors of the Open Inference Protocol, to numpy and back: typed contents and raw bytes.
 
-Raw is row-major and little-endian without padding; a BYTES element is its length (uint32, little-endian) and its bytes. Text is
-UTF-8 and becomes an object array of ``str``, which is what ONNX Runtime takes.
+Raw is row-major and little-endian without padding; a BYTES element is its length (uint32, little-endian) and its
+bytes. Text is UTF-8 and becomes an object array of ``str``, which is what ONNX Runtime takes.
 """
 
 from __future__ import annotations

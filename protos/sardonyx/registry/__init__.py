@@ -6,8 +6,8 @@
     models/<name>/events/<n>.json      what happened, created once, each with the digest of the one before
     blobs/sha256/<hex>                 bytes by content
 
-A version appears whole or not at all, and what is live is a fold over the events. The exporter writes, server and monitor
-read. Create-only writes decide every race: on local disk and in any object store with conditional puts.
+A version appears whole or not at all, and what is live is a fold over the events. The exporter writes, server and
+monitor read. Create-only writes decide every race: on local disk and in any object store with conditional puts.
 """
 
 from sardonyx.registry.registry import Registry

@@ -72,8 +72,8 @@ class Registry:
         Args:
             model: its name.
             artifact: the ONNX graph.
-            describe: makes the manifest, given the versions that exist already; called again where another publisher was
-                faster. Model, version and artifact are filled in here.
+            describe: makes the manifest, given the versions that exist already; called again where another publisher
+                was faster. Model, version, time and artifact are filled in here.
 
         Returns:
             The manifest as stored, with the version's number.
@@ -85,6 +85,7 @@ class Registry:
             manifest.model = model
             manifest.version = max(versions, default=0) + 1
             manifest.artifact.CopyFrom(blob)
+            manifest.create_time.GetCurrentTime()
             path = f"{_model_path(model)}/versions/{_name(manifest.version)}"
             if self._store.create(path, _to_json(manifest)):
                 return manifest
@@ -125,38 +126,26 @@ class Registry:
         """What is live now."""
         return fold(self.events(model))
 
-    def append(self, model: str, decide: Callable[[Routes], Sequence[Event]]) -> list[Event]:
-        """Append events to a model's log.
+    def append(self, model: str, decide: Callable[[Routes], Event | None]) -> Event | None:
+        """Append an event to a model's log.
 
         Args:
             model: its name.
-            decide: says which events follow, given the routes now; an empty answer appends nothing. Where another writer was
-                faster it is asked again with the new routes. Model, sequence and chain are filled in here.
+            decide: says which event follows, given the routes now; None appends nothing. Where another writer was
+                faster it is asked again with the new routes. Model, sequence, time and chain are filled in here.
 
         Returns:
-            The events as stored.
+            The event as stored, or None.
         """
         while True:
-            events, last_digest = self._read_events(model, 0)
-            stored = self._append_all(model, decide(fold(events)), len(events), last_digest)
-            if stored is not None:
-                return stored
-
-    def _append_all(self, model: str, events: Sequence[Event], sequence: int, digest: str) -> list[Event] | None:
-        """Store the events behind the given one, or None where another writer took the first place."""
-        stored: list[Event] = []
-        for event in events:
-            sequence += 1
-            event.model, event.sequence, event.previous_digest = model, sequence, digest
-            data = _to_json(event)
-            if not self._store.create(f"{_model_path(model)}/events/{_name(sequence)}", data):
-                if not stored:
-                    return None
-                # Another writer came between two events of ours; the rest must be decided anew, by the caller's rule.
-                return stored + self.append(model, lambda _: events[len(stored) :])
-            digest = hashlib.sha256(data).hexdigest()
-            stored.append(event)
-        return stored
+            events, digest = self._read_events(model, 0)
+            event = decide(fold(events))
+            if event is None:
+                return None
+            event.model, event.sequence, event.previous_digest = model, len(events) + 1, digest
+            event.time.GetCurrentTime()
+            if self._store.create(f"{_model_path(model)}/events/{_name(event.sequence)}", _to_json(event)):
+                return event
 
     def _read_events(self, model: str, after: int) -> tuple[list[Event], str]:
         folder = f"{_model_path(model)}/events"
