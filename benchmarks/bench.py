@@ -4,8 +4,8 @@
     make bench ARGS="--rounds 9 --seconds 3 --json"
 
 Every scenario is measured on every server in turn, several rounds over, so that a change in the machine's speed hits
-all of them alike; the medians over the rounds are compared. Server and load generator each have a processor of their own
-where the machine has two.
+all of them alike; the medians over the rounds are compared. Server and load generator each have a processor of their
+own where the machine has two.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ async def export(request: bytes, _: grpc.aio.ServicerContext[Any, Any]) -> bytes
 async def serve(port: int) -> None:
     """Serve until the process is ended."""
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
-    handler = grpc.unary_unary_rpc_method_handler(export)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(export)
     service = "opentelemetry.proto.collector.trace.v1.TraceService"
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
     server.add_insecure_port(f"127.0.0.1:{port}")
