@@ -10,7 +10,7 @@ COPY server server
 COPY exporter exporter
 COPY monitor monitor
 # The wheel is built once; each target installs it with its own extra, so that none carries the others' packages.
-RUN python3 -m venv /build && /build/bin/pip install --no-cache-dir build && /build/bin/python -m build --wheel --outdir /wheels .
+RUN python3 -m venv /build && /build/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM build AS build-server
 RUN python3 -m venv /opt/sardonyx && /opt/sardonyx/bin/pip install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[server]"
