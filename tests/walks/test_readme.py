@@ -1,0 +1,99 @@
+"""The README runs: every block of it, in order, as a reader would."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: The README's ports, each replaced by a free one: whatever else runs on this machine is not disturbed.
+PORTS = ("8001", "4317", "8080")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A shell in an empty folder, with the console scripts on its path; what it started ends with it."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1"}
+    process = subprocess.Popen(
+        ["bash", "-eu"],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    yield process
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait(timeout=30)
+
+
+def test_every_block_of_the_readme_runs(
+    shell: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run one after the other in one folder, the README's Python and shell blocks do what they say."""
+    monkeypatch.chdir(tmp_path)
+    ports = {port: str(_free_port()) for port in PORTS}
+    namespace: dict[str, Any] = {}
+    for language, code in BLOCK.findall(README):
+        if "make demo" in code:
+            continue  # tests/walks/test_demo.py runs that story; `make test` is what runs this test.
+        for port, free in ports.items():
+            code = code.replace(f":{port}", f":{free}")  # noqa: PLW2901 - the block, as this machine can run it
+        if language == "python":
+            exec(compile(code, "README.md", "exec"), namespace)  # noqa: S102 - our own README
+        else:
+            _run(shell, code)
+            if "sardonyx-server" in code:
+                _wait_until_ready(ports["8001"])
+            if "sardonyx-monitor" in code:
+                _wait_until_ready(ports["4317"])
+    assert namespace["answer"].version == 1
+    assert len(namespace["answer"].labels) == 2
+
+
+def test_files_that_the_readme_links_exist() -> None:
+    """Every relative link and picture of the README leads to a file of the repository."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def _run(shell: subprocess.Popen[str], code: str) -> None:
+    """Run a block in the shell and wait until it is through; what it puts in the background stays there."""
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    shell.stdin.write(f"{code}\necho BLOCK-DONE\n")
+    shell.stdin.flush()
+    for line in shell.stdout:
+        if line.strip() == "BLOCK-DONE":
+            return
+    pytest.fail(f"the shell ended in: {code}")
+
+
+def _wait_until_ready(port: str) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        grpc.channel_ready_future(channel).result(timeout=30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
