@@ -5,7 +5,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-REQUIREMENTS := pyproject.toml constraints.txt protos/build.py
+# The schemas are among them: an editable install generates the stubs, and keeps old ones until it is made anew.
+REQUIREMENTS := pyproject.toml constraints.txt protos/build.py $(shell find protos -name '*.proto')
 
 .PHONY: help demo test check bench protos clean
 
@@ -20,7 +21,7 @@ demo: .venv/demo ## The whole life of a model on real data; ONCE=1 ends by itsel
 test: .venv/dev ## All tests; those of the page need a Chromium and are skipped without one
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: .venv/dev protos ## ruff, mypy --strict and the proto checks
+check: .venv/dev ## ruff, mypy --strict and the proto checks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy protos/sardonyx server exporter monitor tests examples benchmarks
@@ -29,7 +30,7 @@ check: .venv/dev protos ## ruff, mypy --strict and the proto checks
 bench: .venv/dev ## Side by side with a bare grpc.aio server; needs h2load (Debian: nghttp2-client)
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
-protos: .venv/dev ## Generate the stubs anew, after a change to a .proto
+protos: .venv/dev ## Generate the stubs anew (the others do so after a change to a .proto)
 	@$(BIN)/python protos/build.py
 
 clean: ## Remove everything that the other targets made
