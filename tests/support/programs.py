@@ -1,0 +1,108 @@
+"""Real programs for tests: started on a free port, ended by their process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 30.0
+
+
+@dataclass(slots=True)
+class Program:
+    """A running program.
+
+    Attributes:
+        process: the process.
+        lines: what it printed so far.
+    """
+
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+    _grown: threading.Condition = field(default_factory=threading.Condition)
+
+    @classmethod
+    def start(cls, module: str, *arguments: str) -> Program:
+        """Start ``python -m module`` and begin to read what it prints."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        program = cls(process)
+        threading.Thread(target=program._read, daemon=True).start()
+        return program
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The first match of a pattern in what the program prints; fails the test where it ends before."""
+
+        def found() -> re.Match[str] | None:
+            return next((match for line in self.lines if (match := re.search(pattern, line))), None)
+
+        with self._grown:
+            self._grown.wait_for(lambda: found() or self.process.poll() is not None, timeout=START_TIMEOUT_S)
+        match = found()
+        assert match, f"no line matches {pattern!r} in:\n{''.join(self.lines)}"
+        return match
+
+    def stop(self) -> int:
+        """End it as an operator would; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._grown:
+                self.lines.append(line)
+                self._grown.notify_all()
+        with self._grown:
+            self._grown.notify_all()
+
+
+@contextlib.contextmanager
+def running_server(registry: Path, *arguments: str) -> Iterator[str]:
+    """A sardonyx-server on a free port; its address, once it accepts connections."""
+    program = Program.start("sardonyx_server", "--registry", str(registry), "--listen", "127.0.0.1:0", *arguments)
+    try:
+        address = program.wait_for(r"listening on (\S+:\d+)")[1]
+        with grpc.insecure_channel(address) as channel:
+            grpc.channel_ready_future(channel).result(timeout=START_TIMEOUT_S)
+        yield address
+    finally:
+        assert program.stop() == 0, "".join(program.lines)
+
+
+@contextlib.contextmanager
+def running_monitor(registry: Path, data: Path) -> Iterator[tuple[str, str]]:
+    """A sardonyx-monitor on free ports; its OTLP address and its page's address."""
+    ports = ("--otlp", "127.0.0.1:0", "--web", "127.0.0.1:0")
+    program = Program.start("sardonyx_monitor", "--registry", str(registry), "--data", str(data), *ports)
+    try:
+        otlp = program.wait_for(r"otlp on (\S+:\d+)")[1]
+        page = program.wait_for(r"(http://\S+)")[1]
+        yield otlp, page
+    finally:
+        assert program.stop() == 0, "".join(program.lines)
