@@ -75,12 +75,14 @@ def from_rpc(
     code: grpc.StatusCode, message: str, trailing_metadata: Iterable[tuple[str, Any]] = ()
 ) -> errors.SardonyxError:
     """The error that a client raises for a status, of whatever server."""
-    info, violations, retry_after_s = _read_details(trailing_metadata)
+    metadata = tuple(trailing_metadata)
+    info, violations = _read_details(metadata)
+    wait_s = retry_after_s(metadata)
     make = _MAKERS.get(info.reason) if info.domain == DOMAIN else None
     if make is not None:
-        error = make(dict(info.metadata), violations, retry_after_s)
+        error = make(dict(info.metadata), violations, _RETRY_AFTER_S if wait_s is None else wait_s)
     else:
-        error = _foreign(code, message, retry_after_s)
+        error = _foreign(code, message, _RETRY_AFTER_S if wait_s is None else wait_s)
     # The server's own sentence, word for word: it may be of a later release than this client.
     error.args = (message,)
     return error
@@ -157,17 +159,24 @@ _MAKERS: Final[dict[str, _Maker]] = {
 }
 
 
+def retry_after_s(trailing_metadata: Iterable[tuple[str, Any]]) -> float | None:
+    """How long a status asks to wait, in seconds, by its RetryInfo; None where it has none."""
+    for packed in _packed_details(trailing_metadata):
+        retry = error_details_pb2.RetryInfo()
+        if packed.Unpack(retry):
+            return retry.retry_delay.ToTimedelta().total_seconds()
+    return None
+
+
 def _read_details(
     trailing_metadata: Iterable[tuple[str, Any]],
-) -> tuple[error_details_pb2.ErrorInfo, list[errors.Violation], float]:
-    info, request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+) -> tuple[error_details_pb2.ErrorInfo, list[errors.Violation]]:
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for packed in _packed_details(trailing_metadata):
-        for detail in (info, request, retry):
-            # Unpack fills the message whose type it is, and says False for the others.
+        for detail in (info, request):
+            # Unpack fills the message whose type it is, and says False for the other.
             packed.Unpack(detail)
-    violations = [_violation(violation) for violation in request.field_violations]
-    retry_after_s = retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else _RETRY_AFTER_S
-    return info, violations, retry_after_s
+    return info, [_violation(violation) for violation in request.field_violations]
 
 
 def _packed_details(trailing_metadata: Iterable[tuple[str, Any]]) -> Sequence[any_pb2.Any]:
@@ -187,7 +196,7 @@ def _violation(violation: error_details_pb2.BadRequest.FieldViolation) -> errors
     return errors.Violation(violation.field, violation.description)
 
 
-def _foreign(code: grpc.StatusCode, message: str, retry_after_s: float) -> errors.SardonyxError:
+def _foreign(code: grpc.StatusCode, message: str, wait_s: float) -> errors.SardonyxError:
     """The error for a status of a server that is not sardonyx, or of gRPC itself."""
     match code:
         case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
@@ -195,9 +204,9 @@ def _foreign(code: grpc.StatusCode, message: str, retry_after_s: float) -> error
         case grpc.StatusCode.NOT_FOUND:
             return errors.NotFound(message)
         case grpc.StatusCode.UNAVAILABLE:
-            return errors.Unavailable(message, retry_after_s)
+            return errors.Unavailable(message, wait_s)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return errors.Overloaded(message, retry_after_s)
+            return errors.Overloaded(message, wait_s)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return errors.DeadlineExceeded(message)
         case grpc.StatusCode.UNAUTHENTICATED:

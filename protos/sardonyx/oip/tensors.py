@@ -55,6 +55,9 @@ def decode_raw(datatype: str, data: bytes, count: int) -> Array:
     dtype = DTYPES[datatype]
     if len(data) != count * dtype.itemsize:
         raise TensorError(f"{count} elements of {datatype} take {count * dtype.itemsize} bytes, got {len(data)}")
+    if datatype == "BOOL":
+        # Any byte but 0 is true; a numpy array of booleans must hold 0 and 1 only.
+        return np.frombuffer(data, dtype=np.uint8) != 0
     return np.frombuffer(data, dtype=dtype)
 
 

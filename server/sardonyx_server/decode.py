@@ -1,0 +1,209 @@
+"""From a ModelInferRequest to the arrays that a graph takes: everything that can be wrong with it is named."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sardonyx.errors import InvalidInput, Violation, nearest
+from sardonyx.interface import DATATYPE_NAMES, dtype_of
+from sardonyx.oip.tensors import TensorError, decode_contents, decode_raw
+from sardonyx.registry.v1.interface_pb2 import MISSING_POLICY_ALLOWED, UNKNOWN_CATEGORY_POLICY_REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sardonyx.oip.messages import ModelInferRequest
+    from sardonyx.registry.v1.interface_pb2 import Input
+    from sardonyx.registry.v1.manifest_pb2 import Binding, Manifest
+
+Array = npt.NDArray[Any]
+
+#: How many rows of one input are named as wrong before the rest are only counted.
+ROWS_NAMED_MAX: Final = 5
+
+
+class Decoded(NamedTuple):
+    """A request, checked.
+
+    Attributes:
+        feed: arrays by graph tensor, shape [rows, width], in the graph's types.
+        rows: how many rows, at least 1.
+        raw: the tensors came as raw bytes, and so should the answer's.
+    """
+
+    feed: Mapping[str, Array]
+    rows: int
+    raw: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be checked of one input, looked up once."""
+
+    name: str
+    datatype: str
+    width: int
+    tensor: str
+    graph_dtype: np.dtype[Any]
+    may_miss: bool
+    categories: frozenset[str] | None
+
+    @classmethod
+    def of(cls, tensor: Input, binding: Binding) -> _Plan:
+        refused = tensor.unknown_category == UNKNOWN_CATEGORY_POLICY_REFUSED
+        return cls(
+            tensor.name,
+            DATATYPE_NAMES[tensor.datatype],
+            tensor.width,
+            binding.tensor,
+            dtype_of(binding.datatype or tensor.datatype),
+            tensor.missing == MISSING_POLICY_ALLOWED,
+            frozenset(tensor.categories) if refused else None,
+        )
+
+    @property
+    def field(self) -> str:
+        return f"inputs[{self.name}]"
+
+
+class Decoder:
+    """Reads requests for one version."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._model = manifest.model
+        pairs = zip(manifest.interface.inputs, manifest.graph.inputs, strict=True)
+        self._plans = {tensor.name: _Plan.of(tensor, binding) for tensor, binding in pairs}
+
+    def decode(self, request: ModelInferRequest) -> Decoded:
+        """Check a request and read its tensors.
+
+        Raises:
+            InvalidInput: something is wrong; every input that is wrong is named, with the rows at fault.
+        """
+        raw = request.raw_input_contents
+        violations = _raw_violations(request) if raw else []
+        if violations:
+            raise InvalidInput(violations)
+        feed: dict[str, Array] = {}
+        rows = 0
+        for index, tensor in enumerate(request.inputs):
+            plan = self._plans.get(tensor.name)
+            if plan is None or plan.tensor in feed:
+                violations.append(self._misplaced(tensor.name))
+                continue
+            data = raw[index] if raw else None
+            values = _read(plan, tensor, data, violations)
+            if values is None:
+                continue
+            rows = rows or len(values)
+            if len(values) != rows:
+                violations.append(Violation(f"{plan.field}.shape", f"{len(values)} rows, others have {rows}."))
+            feed[plan.tensor] = values
+        if violations or len(feed) != len(self._plans):
+            raise InvalidInput([*violations, *self._missing(request)])
+        return Decoded(feed, rows, raw=bool(raw) or not _has_contents(request))
+
+    def _misplaced(self, name: str) -> Violation:
+        if name in self._plans:
+            return Violation(f"inputs[{name}]", "sent twice. Send each input once.")
+        near = nearest(name, self._plans)
+        hint = f"Did you mean {near[0]!r}?" if near else f"The inputs are {', '.join(self._plans)}."
+        return Violation(f"inputs[{name}]", f"model {self._model!r} has no such input. {hint}")
+
+    def _missing(self, request: ModelInferRequest) -> list[Violation]:
+        sent = {tensor.name for tensor in request.inputs}
+        return [
+            Violation(plan.field, f"missing. Send it as {plan.datatype}, one value a row.")
+            for plan in self._plans.values()
+            if plan.name not in sent
+        ]
+
+
+def _has_contents(request: ModelInferRequest) -> bool:
+    return any(tensor.HasField("contents") for tensor in request.inputs)
+
+
+def _raw_violations(request: ModelInferRequest) -> list[Violation]:
+    """What can be wrong with raw contents as a whole."""
+    if _has_contents(request):
+        return [Violation("raw_input_contents", "raw and typed contents are mixed. Send one of the two.")]
+    if len(request.raw_input_contents) != len(request.inputs):
+        count = f"{len(request.raw_input_contents)} entries for {len(request.inputs)} inputs"
+        return [Violation("raw_input_contents", f"{count}. Send one for each, in the same order.")]
+    return []
+
+
+def _read(
+    plan: _Plan, tensor: ModelInferRequest.InferInputTensor, data: bytes | None, violations: list[Violation]
+) -> Array | None:
+    """One input's values, shape [rows, width] in the graph's type; None where they cannot be read."""
+    if tensor.datatype != plan.datatype:
+        violations.append(Violation(f"{plan.field}.datatype", f"expected {plan.datatype}, got {tensor.datatype!r}."))
+        return None
+    shape = tuple(tensor.shape)
+    if not _fits(shape, plan.width):
+        expected = f"[rows, {plan.width}]" if plan.width else "[rows] or [rows, 1]"
+        violations.append(
+            Violation(f"{plan.field}.shape", f"expected {expected} with one row at least, got {list(shape)}.")
+        )
+        return None
+    count = math.prod(shape)
+    try:
+        if data is None:
+            values = decode_contents(plan.datatype, tensor.contents, count)
+        else:
+            values = decode_raw(plan.datatype, data, count)
+    except TensorError as error:
+        violations.append(Violation(f"{plan.field}.contents", f"{error}."))
+        return None
+    values = values.reshape(shape[0], -1)
+    _check_values(plan, values, violations)
+    return values if values.dtype == plan.graph_dtype else values.astype(plan.graph_dtype)
+
+
+def _fits(shape: tuple[int, ...], width: int) -> bool:
+    if width:
+        return len(shape) == 2 and shape[0] > 0 and shape[1] == width
+    return (len(shape) == 1 and shape[0] > 0) or (len(shape) == 2 and shape[0] > 0 and shape[1] == 1)
+
+
+def _check_values(plan: _Plan, values: Array, violations: list[Violation]) -> None:
+    if values.dtype.kind == "f":
+        # One pass over all: only a request that is wrong pays for finding out where.
+        if not np.isfinite(values).all():
+            _check_finite(plan, values, violations)
+    elif plan.categories is not None:
+        _check_categories(plan, values, plan.categories, violations)
+
+
+def _check_finite(plan: _Plan, values: Array, violations: list[Violation]) -> None:
+    infinite = np.flatnonzero(np.isinf(values).any(axis=1))
+    _name_rows(plan, infinite, "infinite. Send a finite number.", violations)
+    if not plan.may_miss:
+        missing = np.flatnonzero(np.isnan(values).any(axis=1))
+        _name_rows(plan, missing, "missing (NaN), which this model has no policy for. Send a number.", violations)
+
+
+def _check_categories(plan: _Plan, values: Array, categories: frozenset[str], violations: list[Violation]) -> None:
+    flat = values.ravel()
+    unknown = [row for row, value in enumerate(flat) if value not in categories]
+    for row in unknown[:ROWS_NAMED_MAX]:
+        near = nearest(flat[row], categories)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(categories)[:10])}."
+        violations.append(Violation(plan.field, f"{flat[row]!r} is an unknown category. {hint}", row))
+    _count_rest(plan, len(unknown), violations)
+
+
+def _name_rows(plan: _Plan, rows: Array, what: str, violations: list[Violation]) -> None:
+    violations.extend(Violation(plan.field, what, int(row)) for row in rows[:ROWS_NAMED_MAX])
+    _count_rest(plan, len(rows), violations)
+
+
+def _count_rest(plan: _Plan, wrong: int, violations: list[Violation]) -> None:
+    if wrong > ROWS_NAMED_MAX:
+        violations.append(Violation(plan.field, f"{wrong - ROWS_NAMED_MAX} more rows are wrong in the same way."))

@@ -1,0 +1,50 @@
+"""The one place where what goes wrong in a call becomes its status."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sardonyx import status
+from sardonyx.errors import InternalError, SardonyxError
+from sardonyx_server.log import LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+def guarded(
+    handler: Callable[[Request, Context], Awaitable[Response]],
+) -> Callable[[Request, Context], Awaitable[Response]]:
+    """A handler that answers every error with its status; applied once, where the handlers are registered.
+
+    An interceptor would do the same at the price of another coroutine for each call.
+    """
+
+    async def answer(request: Request, context: Context) -> Response:
+        try:
+            return await handler(request, context)
+        except SardonyxError as error:
+            await context.abort(*status.to_rpc(error))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # the caller must learn that it failed, and nothing of how
+            await context.abort(*status.to_rpc(to_internal(error)))
+        raise AssertionError("abort() returned. This is a bug.")
+
+    return answer
+
+
+def to_internal(error: Exception) -> InternalError:
+    """Log an unexpected error under a fresh id, and wrap the id for the caller."""
+    error_id = secrets.token_hex(6)
+    LOG.error("error %s", error_id, exc_info=error)
+    return InternalError(error_id)

@@ -1,0 +1,88 @@
+"""sardonyx.serving.v1.ModelService: which versions, in which state, and why not."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from sardonyx import __version__
+from sardonyx.errors import ModelNotFound
+from sardonyx.serving.v1 import model_service_pb2 as pb
+from sardonyx_server.routing import LIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+    from sardonyx_server.life.manager import Manager, Model
+    from sardonyx_server.life.watcher import Watcher
+    from sardonyx_server.telemetry.sender import Sender
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["ModelService"].full_name
+
+
+class ModelsDoor:
+    """Answers for one worker."""
+
+    def __init__(
+        self,
+        manager: Manager,
+        watcher: Watcher,
+        sender: Sender | None,
+        location: str,
+        draining: Callable[[], bool],
+    ) -> None:
+        self._manager = manager
+        self._watcher = watcher
+        self._sender = sender
+        self._location = location
+        self._draining = draining
+        self._started = datetime.now(UTC)
+
+    async def list_models(self, _request: pb.ListModelsRequest, _context: Context) -> pb.ListModelsResponse:
+        """Every model, by name."""
+        models = self._manager.models
+        return pb.ListModelsResponse(models=[_model(models[name]) for name in sorted(models)])
+
+    async def get_model(self, request: pb.GetModelRequest, _context: Context) -> pb.GetModelResponse:
+        """One model."""
+        model = self._manager.models.get(request.model)
+        if model is None:
+            raise ModelNotFound(request.model, self._manager.models)
+        return pb.GetModelResponse(model=_model(model))
+
+    async def get_server(self, _request: pb.GetServerRequest, _context: Context) -> pb.GetServerResponse:
+        """This worker, its registry and its telemetry."""
+        response = pb.GetServerResponse(server_version=__version__, process_id=os.getpid(), draining=self._draining())
+        response.start_time.FromDatetime(self._started)
+        response.registry.location = self._location
+        response.registry.error = self._watcher.error
+        if self._watcher.last_read:
+            response.registry.last_read_time.FromDatetime(self._watcher.last_read)
+        if self._sender:
+            response.telemetry.endpoint = self._sender.endpoint
+            response.telemetry.spans_sent = self._sender.sent
+            response.telemetry.spans_dropped = self._sender.dropped
+            response.telemetry.spans_buffered = self._sender.buffered
+            response.telemetry.error = self._sender.error
+        return response
+
+
+def _model(model: Model) -> pb.Model:
+    described = pb.Model(name=model.name, default_major=model.default_major)
+    routed = {served.version for served in model.routes.values()}
+    for number in sorted(model.versions):
+        version = model.versions[number]
+        entry = described.versions.add(
+            version=number,
+            interface_major=version.major,
+            state=pb.State.ValueType(version.state),
+            routes=[LIVE] if number in routed else [],
+            reason=version.reason,
+        )
+        entry.change_time.FromDatetime(version.changed)
+    return described

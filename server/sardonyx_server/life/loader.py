@@ -1,0 +1,106 @@
+"""From the registry's bytes to a version that is proven on this host and warm. Runs off the request path."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sardonyx.errors import RegistryCorrupt, RegistryError
+from sardonyx_server.life import golden
+from sardonyx_server.life.session import Session
+from sardonyx_server.life.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sardonyx.registry import Registry
+    from sardonyx.registry.v1.manifest_pb2 import Manifest
+
+#: Runs of each kind before a version is ready; the last of them are timed.
+WARM_UP_RUNS: Final = 20
+TIMED_RUNS: Final = 10
+
+
+class LoadFailed(Exception):
+    """A version cannot be served; the text is for the operator.
+
+    Args:
+        reason: what failed and what to do.
+        may_pass: trying again without a change may help.
+    """
+
+    def __init__(self, reason: str, *, may_pass: bool) -> None:
+        self.may_pass = may_pass
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """How long a run takes, as measured in the warm-up: fixed + per_row · rows, in seconds."""
+
+    fixed_s: float
+    per_row_s: float
+
+    def of(self, rows: int) -> float:
+        """The estimate for a number of rows, in seconds."""
+        return self.fixed_s + self.per_row_s * rows
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version that may serve."""
+
+    manifest: Manifest
+    session: Session
+    cost: Cost
+
+
+def load(registry: Registry, model: str, version: int, *, threads: int, enter: Callable[[State], None]) -> Loaded:
+    """Read, check, build, prove and warm up a version.
+
+    Args:
+        enter: told of each state as it begins.
+
+    Raises:
+        LoadFailed: a step failed.
+    """
+    try:
+        manifest = registry.manifest(model, version)
+        graph = registry.blob(manifest.artifact)
+    except RegistryCorrupt as error:
+        raise LoadFailed(error.message, may_pass=False) from error
+    except RegistryError as error:
+        raise LoadFailed(error.message, may_pass=True) from error
+    session = _build(manifest, graph, threads)
+    enter(State.VERIFYING)
+    try:
+        golden.replay(manifest, session)
+    except golden.GoldenMismatch as error:
+        raise LoadFailed(str(error), may_pass=False) from error
+    return Loaded(manifest, session, _warm_up(manifest, session))
+
+
+def _build(manifest: Manifest, graph: bytes, threads: int) -> Session:
+    try:
+        return Session(manifest, graph, threads)
+    except Exception as error:
+        # ONNX Runtime raises a dozen types, some of which derive from Exception alone.
+        reason = f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}. Export the version again."
+        raise LoadFailed(reason, may_pass=False) from error
+
+
+def _warm_up(manifest: Manifest, session: Session) -> Cost:
+    """Run one row and many until caches are filled; the medians give the cost."""
+    medians: list[tuple[int, float]] = []
+    for feed in golden.warm_up_feeds(manifest):
+        times_s: list[float] = []
+        for _ in range(WARM_UP_RUNS):
+            started = time.perf_counter()
+            session.run(feed)
+            times_s.append(time.perf_counter() - started)
+        rows = len(next(iter(feed.values())))
+        medians.append((rows, sorted(times_s[-TIMED_RUNS:])[TIMED_RUNS // 2]))
+    (_, one_s), (rows, many_s) = medians
+    per_row_s = max(0.0, (many_s - one_s) / (rows - 1)) if rows > 1 else one_s
+    return Cost(max(0.0, one_s - per_row_s), per_row_s)

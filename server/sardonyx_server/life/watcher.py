@@ -1,0 +1,87 @@
+"""Reads the registry again and again, and says what is wished for."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sardonyx.errors import RegistryError, SardonyxError
+from sardonyx.registry.routes import Routes, fold
+from sardonyx_server.life.manager import Wish
+from sardonyx_server.log import LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sardonyx.registry import Registry
+
+
+class Watcher:
+    """Polls a registry in a thread.
+
+    A reading is cheap: a listing of models, and for each a listing of the events behind the last one seen. A registry that
+    cannot be read, or that has become shorter, changes nothing but ``error``.
+
+    Args:
+        registry: the registry.
+        interval_s: how long to wait between two readings.
+        wished: given the whole wish after each reading that changed something, and after the first.
+    """
+
+    def __init__(self, registry: Registry, interval_s: float, wished: Callable[[Mapping[str, Wish]], None]) -> None:
+        self.error = ""
+        self.last_read: datetime | None = None
+        self._registry = registry
+        self._interval_s = interval_s
+        self._wished = wished
+        self._routes: dict[str, Routes] = {}
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            await self._poll()
+            await asyncio.sleep(self._interval_s)
+
+    async def _poll(self) -> None:
+        first = self.last_read is None
+        try:
+            routes, errors = await asyncio.to_thread(self._read)
+        except SardonyxError as error:
+            self._report(error.message)
+            return
+        self._report(" ".join(errors))
+        self.last_read = datetime.now(UTC)
+        if first or routes != self._routes:
+            self._routes = routes
+            self._wished({name: Wish(state.default_major, _live(state)) for name, state in routes.items()})
+
+    def _read(self) -> tuple[dict[str, Routes], list[str]]:
+        """The routes of every model; a model whose log cannot be read keeps those it had, and is named."""
+        names = self._registry.models()
+        missing = sorted(self._routes.keys() - set(names))
+        if missing:
+            raise RegistryError(f"The registry no longer holds {', '.join(missing)}: what is served stays as it is.")
+        routes, errors = dict(self._routes), list[str]()
+        for name in names:
+            known = self._routes.get(name, Routes())
+            try:
+                events = self._registry.events(name, after=known.sequence)
+            except SardonyxError as error:
+                errors.append(error.message)
+                continue
+            routes[name] = fold(events, known)
+        return routes, errors
+
+    def _report(self, error: str) -> None:
+        """Log a change, not each repetition."""
+        if error != self.error:
+            if error:
+                LOG.warning("registry: %s", error)
+            else:
+                LOG.info("registry: readable again")
+        self.error = error
+
+
+def _live(routes: Routes) -> dict[int, int]:
+    return {major: state.live for major, state in routes.majors.items()}

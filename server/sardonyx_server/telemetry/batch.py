@@ -1,0 +1,62 @@
+"""Many spans as one ExportTraceServiceRequest."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.sdk import resources
+
+from sardonyx import __version__, telemetry
+from sardonyx_server.telemetry.otlp import delimited
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# ExportTraceServiceRequest.resource_spans, ResourceSpans.resource and .scope_spans, ScopeSpans.scope and .spans.
+_FIRST: Final = b"\x0a"
+_SECOND: Final = b"\x12"
+
+
+class BatchWriter:
+    """Puts spans under this process's resource.
+
+    The resource is the SDK's, so OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME are honoured.
+    """
+
+    def __init__(self) -> None:
+        described = resources.Resource(
+            {
+                resources.SERVICE_NAME: telemetry.SERVICE_NAME_SERVER,
+                resources.SERVICE_VERSION: __version__,
+                resources.SERVICE_INSTANCE_ID: str(uuid.uuid4()),
+                resources.PROCESS_PID: os.getpid(),
+                resources.HOST_NAME: os.uname().nodename,
+            }
+        ).merge(resources.OTELResourceDetector().detect())
+        attributes = [KeyValue(key=key, value=_any(value)) for key, value in described.attributes.items()]
+        self._resource = delimited(_FIRST, Resource(attributes=attributes).SerializeToString())
+
+    def write(self, spans: Iterable[bytes], dropped: int) -> bytes:
+        """The request's bytes.
+
+        Args:
+            spans: serialised spans.
+            dropped: how many spans this process has lost so far; whoever counts spans then knows the gap.
+        """
+        scope = InstrumentationScope(name=telemetry.SCOPE_NAME, version=__version__)
+        scope.attributes.add(key=telemetry.SPANS_DROPPED).value.int_value = dropped
+        written = b"".join(delimited(_SECOND, span) for span in spans)
+        scope_spans = delimited(_FIRST, scope.SerializeToString()) + written
+        return delimited(_FIRST, self._resource + delimited(_SECOND, scope_spans))
+
+
+def _any(value: object) -> AnyValue:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    return AnyValue(string_value=str(value))

@@ -1,0 +1,197 @@
+"""One worker process: its wiring, its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import uvloop
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from sardonyx.oip import messages as oip
+from sardonyx.registry import Registry
+from sardonyx.serving.v1 import model_service_pb2 as pb
+from sardonyx_server.config import Config
+from sardonyx_server.doors import health, models, reflection
+from sardonyx_server.doors.guard import guarded
+from sardonyx_server.doors.health import OVERALL, HealthDoor
+from sardonyx_server.doors.models import ModelsDoor
+from sardonyx_server.doors.oip import OipDoor
+from sardonyx_server.life.manager import Manager
+from sardonyx_server.life.watcher import Watcher
+from sardonyx_server.log import LOG, set_up_logging
+from sardonyx_server.routing import resolve
+from sardonyx_server.runner import RowQueue
+from sardonyx_server.telemetry.sender import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Of the time for a drain, what is kept for sending the last spans.
+FLUSH_SHARE: Final = 0.2
+
+
+class Worker:
+    """Everything of one process, put together without I/O; ``run`` acts."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._draining = False
+        self._stop = asyncio.Event()
+        registry = Registry(config.registry)
+        self._queue = RowQueue(config.queue_rows_max)
+        self._sender = Sender(config.otlp_endpoint, config.address) if config.otlp_endpoint else None
+        self._health = HealthDoor()
+        self._changes: asyncio.Queue[str] = asyncio.Queue()
+        self._manager = Manager(registry, self._queue, config.onnx_threads, self._changes.put_nowait)
+        self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish)
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 1),
+                ("grpc.max_receive_message_length", config.message_bytes_max),
+                ("grpc.max_send_message_length", -1),
+            ]
+        )
+        self._server.add_generic_rpc_handlers(self._handlers())
+
+    async def run(self) -> None:
+        """Serve until told to stop, then drain."""
+        self._listen_for_the_end()
+        if self._sender:
+            self._sender.start()
+        if not self._server.add_insecure_port(str(self._config.address)):
+            raise OSError(f"cannot listen on {self._config.address}")
+        await self._server.start()
+        tasks = [asyncio.create_task(self._watcher.run()), asyncio.create_task(self._keep_health())]
+        # The supervisor reads this line: the port answers.
+        sys.stdout.write("accepting\n")
+        sys.stdout.flush()
+        await self._stop.wait()
+        await self._drain(tasks)
+
+    async def _drain(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Say NOT_SERVING, then refuse, then finish what runs, then send what is known of it."""
+        started = time.monotonic()
+        LOG.info("draining")
+        await self._health.close()
+        await self._pause(min(self._config.drain_grace_s, self._config.drain_timeout_s / 2))
+        self._draining = True
+        flush_s = self._config.drain_timeout_s * FLUSH_SHARE
+        left_s = max(0.0, self._config.drain_timeout_s - (time.monotonic() - started) - flush_s)
+        await self._finish_calls(left_s)
+        await self._server.stop(grace=0.1)
+        await self._manager.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._queue.close()
+        if self._sender:
+            await asyncio.to_thread(self._sender.stop, flush_s)
+        LOG.info("drained after %.1f s", time.monotonic() - started)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless a second signal says that there is no time."""
+        self._stop.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _finish_calls(self, timeout_s: float) -> None:
+        """Wait until no request holds a version, while new ones are refused; connections stay open for the refusals."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and not self._stop.is_set():
+            busy = any(served.in_flight for model in self._manager.models.values() for served in model.routes.values())
+            if not busy:
+                return
+            await asyncio.sleep(0.01)
+
+    async def _keep_health(self) -> None:
+        """Bring health to what the manager has, at each change."""
+        while True:
+            name = await self._changes.get()
+            await self._health.set(name, serving=self._answers(name))
+            await self._health.set(OVERALL, serving=self._manager.settled)
+
+    def _answers(self, name: str) -> bool:
+        try:
+            resolve(self._manager.models, name, "")
+        except Exception:  # whatever the reason: a call without a version would not be answered
+            return False
+        return True
+
+    def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
+        """Every service on the port."""
+        door = ModelsDoor(self._manager, self._watcher, self._sender, self._config.registry, self._is_draining)
+        served = [oip.SERVICE, models.SERVICE, health.SERVICE, reflection.SERVICE]
+        reflecting = reflection.reflection_servicer(served)
+        reflect = grpc.stream_stream_rpc_method_handler(
+            reflecting.ServerReflectionInfo,
+            reflection_pb2.ServerReflectionRequest.FromString,
+            reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        return [
+            OipDoor(self._manager, self._sender, self._is_draining).handler(),
+            grpc.method_handlers_generic_handler(models.SERVICE, _model_service(door)),
+            grpc.method_handlers_generic_handler(health.SERVICE, _health_service(self._health)),
+            grpc.method_handlers_generic_handler(reflection.SERVICE, {"ServerReflectionInfo": reflect}),
+        ]
+
+    def _is_draining(self) -> bool:
+        return self._draining
+
+    def _listen_for_the_end(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        # The supervisor never writes: a readable standard input is a closed one.
+        loop.add_reader(sys.stdin.fileno(), self._orphaned)
+
+    def _orphaned(self) -> None:
+        if not os.read(sys.stdin.fileno(), 1):
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._stop.set()
+
+
+def _model_service(door: ModelsDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    return {
+        "ListModels": grpc.unary_unary_rpc_method_handler(
+            guarded(door.list_models), pb.ListModelsRequest.FromString, pb.ListModelsResponse.SerializeToString
+        ),
+        "GetModel": grpc.unary_unary_rpc_method_handler(
+            guarded(door.get_model), pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString
+        ),
+        "GetServer": grpc.unary_unary_rpc_method_handler(
+            guarded(door.get_server), pb.GetServerRequest.FromString, pb.GetServerResponse.SerializeToString
+        ),
+    }
+
+
+def _health_service(door: HealthDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    read = health_pb2.HealthCheckRequest.FromString
+    write = health_pb2.HealthCheckResponse.SerializeToString
+    return {
+        "Check": grpc.unary_unary_rpc_method_handler(guarded(door.Check), read, write),
+        "Watch": grpc.unary_stream_rpc_method_handler(door.Watch, read, write),
+    }
+
+
+async def serve(config: Config) -> None:
+    """Run a worker; made inside the loop, since gRPC's server belongs to one."""
+    await Worker(config).run()
+
+
+def main() -> None:
+    """The entry of a worker process: its configuration is its one argument."""
+    config = Config.from_json(sys.argv[1])
+    set_up_logging(json_lines=config.json_logs)
+    uvloop.run(serve(config))
+
+
+if __name__ == "__main__":
+    main()
