@@ -71,9 +71,7 @@ def code_of(error: errors.SardonyxError) -> grpc.StatusCode:
     raise TypeError(f"{type(error).__name__} does not cross the wire. This is a bug.")
 
 
-def from_rpc(
-    code: grpc.StatusCode, message: str, trailing_metadata: Iterable[tuple[str, Any]] = ()
-) -> errors.SardonyxError:
+def from_rpc(code: grpc.StatusCode, message: str, trailing_metadata: Iterable[Any] = ()) -> errors.SardonyxError:
     """The error that a client raises for a status, of whatever server."""
     metadata = tuple(trailing_metadata)
     info, violations = _read_details(metadata)
@@ -159,7 +157,7 @@ _MAKERS: Final[dict[str, _Maker]] = {
 }
 
 
-def retry_after_s(trailing_metadata: Iterable[tuple[str, Any]]) -> float | None:
+def retry_after_s(trailing_metadata: Iterable[Any]) -> float | None:
     """How long a status asks to wait, in seconds, by its RetryInfo; None where it has none."""
     for packed in _packed_details(trailing_metadata):
         retry = error_details_pb2.RetryInfo()
@@ -169,7 +167,7 @@ def retry_after_s(trailing_metadata: Iterable[tuple[str, Any]]) -> float | None:
 
 
 def _read_details(
-    trailing_metadata: Iterable[tuple[str, Any]],
+    trailing_metadata: Iterable[Any],
 ) -> tuple[error_details_pb2.ErrorInfo, list[errors.Violation]]:
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for packed in _packed_details(trailing_metadata):
@@ -179,7 +177,7 @@ def _read_details(
     return info, [_violation(violation) for violation in request.field_violations]
 
 
-def _packed_details(trailing_metadata: Iterable[tuple[str, Any]]) -> Sequence[any_pb2.Any]:
+def _packed_details(trailing_metadata: Iterable[Any]) -> Sequence[any_pb2.Any]:
     for key, value in trailing_metadata:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:

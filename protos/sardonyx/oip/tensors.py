@@ -57,7 +57,7 @@ def decode_raw(datatype: str, data: bytes, count: int) -> Array:
         raise TensorError(f"{count} elements of {datatype} take {count * dtype.itemsize} bytes, got {len(data)}")
     if datatype == "BOOL":
         # Any byte but 0 is true; a numpy array of booleans must hold 0 and 1 only.
-        return np.frombuffer(data, dtype=np.uint8) != 0
+        return np.frombuffer(data, dtype=np.uint8).astype(bool)
     return np.frombuffer(data, dtype=dtype)
 
 

@@ -1,0 +1,132 @@
+"""What makes a version live, and what takes it back: events, and nothing else."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sardonyx.errors import ModelNotFound, RuleBroken
+from sardonyx.registry import Registry, Routes
+from sardonyx.registry.v1.event_pb2 import Event
+
+if TYPE_CHECKING:
+    from sardonyx.registry.v1.manifest_pb2 import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class ActResult:
+    """What an act did.
+
+    Attributes:
+        model: its name.
+        version: the version that is live now.
+        interface_major: for which interface generation.
+        previous: the version that was live before; 0 where there was none.
+        changed: False where everything was so already.
+        default_major: the generation that calls without a version go to.
+    """
+
+    model: str
+    version: int
+    interface_major: int
+    previous: int
+    changed: bool
+    default_major: int
+
+
+def promote(
+    name: str, version: int, *, registry: str, default_major: bool = False, reason: str = "", actor: str | None = None
+) -> ActResult:
+    """Approve a version and make it live for its interface generation.
+
+    Args:
+        name: the model.
+        version: its version.
+        registry: where both are.
+        default_major: calls that name no version go to this version's generation from now on. Without it they go there
+            only if nothing was live before.
+        reason: kept with the event.
+        actor: who does it; by default, who is logged in.
+
+    Raises:
+        ModelNotFound, VersionNotFound: there is none.
+        RuleBroken: the version was retired.
+    """
+    store = Registry(registry)
+    manifest = store.manifest(name, version)
+    who = actor if actor is not None else getpass.getuser()
+    before = store.routes(name)
+
+    def approve(routes: Routes) -> Event | None:
+        if version in routes.retired:
+            raise RuleBroken(f"Version {version} of {name!r} was retired. Export it again to serve it.")
+        if version in routes.approved:
+            return None
+        return _event(Event.KIND_APPROVED, manifest, who, reason)
+
+    def go_live(routes: Routes) -> Event | None:
+        live = routes.majors.get(manifest.interface_major)
+        moves = default_major and routes.default_major != manifest.interface_major
+        if live is not None and live.live == version and not moves:
+            return None
+        event = _event(Event.KIND_LIVE, manifest, who, reason)
+        event.moves_default_major = default_major
+        return event
+
+    store.append(name, approve)
+    changed = store.append(name, go_live) is not None
+    return _result(store, name, manifest.interface_major, before, changed=changed)
+
+
+def rollback(
+    name: str, *, registry: str, major: int | None = None, reason: str = "", actor: str | None = None
+) -> ActResult:
+    """Go back to the version that was live before.
+
+    Args:
+        name: the model.
+        registry: where it is.
+        major: for which interface generation; by default, the one that calls without a version go to.
+        reason: kept with the event.
+        actor: who does it; by default, who is logged in.
+
+    Raises:
+        ModelNotFound: there is no such model.
+        RuleBroken: nothing was live before.
+    """
+    store = Registry(registry)
+    if not store.versions(name):
+        raise ModelNotFound(name, store.models())
+    who = actor if actor is not None else getpass.getuser()
+    before = store.routes(name)
+    wanted = major or before.default_major
+
+    def go_back(routes: Routes) -> Event:
+        live = routes.majors.get(wanted)
+        if live is None or not live.previous:
+            raise RuleBroken(
+                f"Nothing was live before on v{wanted} of {name!r}: there is nothing to go back to. Promote a version."
+            )
+        return Event(
+            kind=Event.KIND_ROLLED_BACK, version=live.previous[-1], interface_major=wanted, actor=who, reason=reason
+        )
+
+    store.append(name, go_back)
+    return _result(store, name, wanted, before, changed=True)
+
+
+def _event(kind: Event.Kind.ValueType, manifest: Manifest, actor: str, reason: str) -> Event:
+    return Event(
+        kind=kind,
+        version=manifest.version,
+        interface_major=manifest.interface_major,
+        actor=actor,
+        reason=reason,
+    )
+
+
+def _result(store: Registry, name: str, major: int, before: Routes, *, changed: bool) -> ActResult:
+    after = store.routes(name)
+    live = before.majors.get(major)
+    return ActResult(name, after.majors[major].live, major, live.live if live else 0, changed, after.default_major)

@@ -1,0 +1,104 @@
+"""From a fitted model to ONNX: a ladder of strategies, of which the first that gives equal answers is taken.
+
+scikit-learn computes in double precision, and compares in single precision within its forests. A graph that does the one
+where the model does the other answers differently near thresholds. So a graph gets doubles; where that does not answer as
+the model does, a cast to single precision goes in front of the last step, which is where forests have theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+from skl2onnx.sklapi import CastTransformer
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+
+from sardonyx.registry.v1 import interface_pb2 as pb
+from sardonyx_exporter.columns import rows_of
+from sardonyx_exporter.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sardonyx_exporter.source import Source
+
+# Old servers load these: ONNX Runtime of 2024 knows opset 21. Beyond 25 the file format itself changes.
+OPSET: Final = 21
+OPSET_ML: Final = 3
+
+DOUBLE: Final = "double"
+DOUBLE_CAST: Final = "double+cast"
+SINGLE: Final = "single"
+
+
+def convert(source: Source) -> Iterator[tuple[str, Callable[[], Graph]]]:
+    """The strategies, best first: a name, and what makes the graph; making it raises where it cannot be made."""
+    yield DOUBLE, lambda: _graph(source, _framed(source, _unwrapped(source.model)), DoubleTensorType, DOUBLE)
+    yield (
+        DOUBLE_CAST,
+        lambda: _graph(source, _framed(source, _with_cast(_unwrapped(source.model))), DoubleTensorType, DOUBLE_CAST),
+    )
+    yield SINGLE, lambda: _graph(source, _framed(source, _unwrapped(source.model)), FloatTensorType, SINGLE)
+
+
+def float32_step() -> CastTransformer:
+    """A step that casts to single precision, to be fitted right before a gradient-boosted tree.
+
+    HistGradientBoosting and LightGBM compare in double precision, which ONNX's trees do not: fitted behind this step they
+    never see a value that single precision cannot hold.
+    """
+    return CastTransformer(dtype=np.float32)
+
+
+def _graph(source: Source, model: Any, number: type[Any], strategy: str) -> Graph:
+    types = [
+        (spec.name, (StringTensorType if spec.is_text else number)([None, spec.width or 1])) for spec in source.inputs
+    ]
+    options = {id(_last(model)): {"zipmap": False}} if source.task == pb.TASK_CLASSIFICATION else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The name is fixed: a random one would give equal models different digests.
+        onnx = convert_sklearn(
+            model,
+            name="sardonyx",
+            initial_types=types,
+            target_opset={"": OPSET, "ai.onnx.ml": OPSET_ML},
+            options=options,
+        )
+    return Graph(onnx.SerializeToString(), source, strategy)
+
+
+def _unwrapped(model: Any) -> Any:
+    """The model itself, without the search that found it."""
+    return getattr(model, "best_estimator_", model)
+
+
+def _with_cast(model: Any) -> Any:
+    """A copy with a cast in front of the last step. A cast learns nothing, so nothing needs to be fitted again."""
+    # Steps are shared with the original, which is never changed: only the list of steps is new.
+    steps = list(model.steps) if isinstance(model, Pipeline) else [("model", model)]
+    return Pipeline([*steps[:-1], ("sardonyx_cast", float32_step()), steps[-1]])
+
+
+def _framed(source: Source, model: Any) -> Any:
+    """A pipeline that takes a DataFrame's columns one by one, as callers send them."""
+    first = model.steps[0][1] if isinstance(model, Pipeline) else model
+    if len(source.inputs) == 1 or isinstance(first, ColumnTransformer):
+        return model
+    names = [spec.name for spec in source.inputs]
+    joined = ColumnTransformer([("columns", "passthrough", names)]).fit(rows_of(source.features, slice(0, 2)))
+    steps = list(model.steps) if isinstance(model, Pipeline) else [("model", model)]
+    return Pipeline([("sardonyx_join", joined), *steps])
+
+
+def _last(model: Any) -> Any:
+    return model.steps[-1][1] if isinstance(model, Pipeline) else model
+
+
+# skl2onnx logs what it does to the root of its own tree; an export has its own way of saying it.
+logging.getLogger("skl2onnx").setLevel(logging.ERROR)

@@ -1,0 +1,214 @@
+"""The walk of an export: read, convert and prove, ask, evaluate, describe, publish."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sardonyx.interface import Kind, Verdict, digest, judge, number_tensors
+from sardonyx.names import check_model_name
+from sardonyx.registry import Registry, fold
+from sardonyx.registry.v1 import interface_pb2 as pb
+from sardonyx.registry.v1.manifest_pb2 import Binding, Manifest
+from sardonyx.registry.v1.manifest_pb2 import Graph as GraphEntry
+from sardonyx_exporter import baseline, golden, lineage
+from sardonyx_exporter.convert import OPSET, OPSET_ML
+from sardonyx_exporter.evaluation import evaluate
+from sardonyx_exporter.parity import default_tolerance, prove
+from sardonyx_exporter.policies import Policies, probe
+from sardonyx_exporter.progress import Progress, silent
+from sardonyx_exporter.source import Source, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sardonyx.registry.v1.manifest_pb2 import Tolerance
+    from sardonyx_exporter.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """A published version.
+
+    Attributes:
+        manifest: as the registry holds it.
+        verdict: what the version means to the callers of the one before.
+        notes: what the author should know.
+    """
+
+    manifest: Manifest
+    verdict: Verdict
+    notes: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """The version's number."""
+        return self.manifest.version
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The hold-out's figures by name."""
+        return {metric.name: metric.value for metric in self.manifest.evaluation.metrics}
+
+    def __str__(self) -> str:
+        """The result in a few lines, for a notebook."""
+        manifest = self.manifest
+        lines = [
+            f"{manifest.model} version {manifest.version} (interface v{manifest.interface_major}, {self.verdict.kind})",
+            f"  parity: {manifest.parity.holdout_rows} rows, at most {manifest.parity.absolute_difference_max:.1e} apart",
+            *(
+                f"  {metric.name}: {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
+                for metric in manifest.evaluation.metrics
+            ),
+            *(f"  changed: {difference}" for difference in self.verdict.differences),
+            *(f"  note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+
+def export(
+    model: Any,
+    *,
+    name: str,
+    holdout: tuple[Any, Any],
+    registry: str,
+    description: str = "",
+    author: str | None = None,
+    training_data: str = "",
+    primary_metric: str | None = None,
+    tolerance: Tolerance | None = None,
+    progress: Progress = silent,
+) -> ExportResult:
+    """Convert a fitted model, prove the conversion, evaluate it and publish it as a new version.
+
+    Args:
+        model: a fitted scikit-learn classifier or regressor, or a pipeline that ends in one.
+        name: the model's name in the registry: lower-case letters, digits and dashes.
+        holdout: the inputs (DataFrame, or array of shape [rows, columns]) and the truth (shape [rows]) of rows that the
+            model has not seen. All of them are compared and evaluated.
+        registry: a directory, made where there is none, or a URL of an object store.
+        description: for people, kept with the version.
+        author: by default, who is logged in.
+        training_data: what the model was fitted on, in words or as a digest; kept with the version.
+        primary_metric: the metric that is shown first; by default accuracy, or mae.
+        tolerance: how far the graph's answers may be from the model's; by default 1e-5, relative and of the spread.
+        progress: told of each step.
+
+    Returns:
+        The published version. It serves nobody until it is promoted.
+
+    Raises:
+        ExportRefused: the model was not published; the message says why and what to do.
+        InvalidInput: the name is none.
+        RegistryError: the registry cannot be written.
+    """
+    check_model_name(name)
+    progress("reading the model")
+    source = read_source(model, *holdout)
+    progress("converting and comparing every row")
+    graph, parity = prove(source, tolerance)
+    truth = source.answer(source.features)
+    tolerance = tolerance or default_tolerance(truth)
+    progress("asking what it does with missing and unknown values")
+    policies = probe(source, graph, tolerance)
+    parity.edge_rows = len(policies.edge_rows)
+    progress("evaluating on the hold-out")
+    answers = graph.answer(source.features)
+    evaluation = evaluate(source, answers, primary_metric)
+    progress("publishing")
+    draft = Manifest(
+        author=author if author is not None else getpass.getuser(),
+        description=description,
+        interface=_interface(source, policies),
+        graph=_graph_entry(graph),
+        parity=parity,
+        golden=golden.choose(source, truth, policies.edge_rows, tolerance),
+        evaluation=evaluation,
+        baseline=baseline.freeze(source, answers),
+        lineage=lineage.trace(source, training_data),
+    )
+    notes = tuple(policy.note for policy in policies.by_input.values() if policy.note)
+    return _publish(Registry(registry, create=True), name, graph, draft, notes)
+
+
+def _publish(registry: Registry, name: str, graph: Graph, draft: Manifest, notes: tuple[str, ...]) -> ExportResult:
+    verdicts: list[Verdict] = []
+
+    def describe(versions: Sequence[int]) -> Manifest:
+        """What depends on the versions before: asked again where another publisher was faster."""
+        manifest = Manifest()
+        manifest.CopyFrom(draft)
+        verdicts.append(_follow(registry, name, manifest, versions))
+        return manifest
+
+    manifest = registry.publish(name, graph.onnx, describe)
+    return ExportResult(manifest, verdicts[-1], notes)
+
+
+def _follow(registry: Registry, name: str, manifest: Manifest, versions: Sequence[int]) -> Verdict:
+    """Number the interface, judge it against the version that it would follow, and give it its major."""
+    latest = registry.manifest(name, versions[-1]) if versions else Manifest()
+    manifest.ledger.CopyFrom(number_tensors(manifest.interface, latest.ledger))
+    manifest.interface_digest = digest(manifest.interface)
+    before = _predecessor(registry, name, versions)
+    verdict = judge(before.interface if before else None, manifest.interface)
+    if before is None:
+        manifest.interface_major = 1
+    elif verdict.kind is Kind.RETRAIN:
+        manifest.interface_major = before.interface_major
+    else:
+        manifest.interface_major = _major_of(registry, name, versions, manifest.interface_digest)
+    return verdict
+
+
+def _predecessor(registry: Registry, name: str, versions: Sequence[int]) -> Manifest | None:
+    """The version whose callers a new one would take over: the live one of the default major, else the latest."""
+    if not versions:
+        return None
+    routes = fold(registry.events(name))
+    live = routes.majors.get(routes.default_major)
+    return registry.manifest(name, live.live if live else versions[-1])
+
+
+def _major_of(registry: Registry, name: str, versions: Sequence[int], interface_digest: str) -> int:
+    """The generation that has exactly this interface already, else the next."""
+    majors = {
+        manifest.interface_digest: manifest.interface_major
+        for manifest in (registry.manifest(name, version) for version in versions)
+    }
+    return majors.get(interface_digest, max(majors.values()) + 1)
+
+
+def _interface(source: Source, policies: Policies) -> pb.Interface:
+    interface = pb.Interface(task=source.task)
+    for spec in source.inputs:
+        policy = policies.by_input[spec.name]
+        interface.inputs.add(
+            name=spec.name,
+            datatype=spec.datatype,
+            width=spec.width,
+            missing=policy.missing,
+            unknown_category=policy.unknown,
+            categories=policy.categories,
+        )
+    for output in source.outputs:
+        interface.outputs.add(
+            name=output.name,
+            kind=output.kind,
+            datatype=output.datatype,
+            width=output.width,
+            classes=source.class_names,
+        )
+    return interface
+
+
+def _graph_entry(graph: Graph) -> GraphEntry:
+    return GraphEntry(
+        inputs=[Binding(name=each.name, tensor=each.tensor, datatype=each.datatype) for each in graph.inputs],
+        outputs=[Binding(name=each.name, tensor=each.tensor, datatype=each.datatype) for each in graph.outputs],
+        opset=OPSET,
+        opset_ml=OPSET_ML,
+        strategy=graph.strategy,
+        packages=lineage.versions("skl2onnx", "onnx", "onnxruntime"),
+    )

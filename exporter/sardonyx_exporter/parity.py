@@ -1,0 +1,189 @@
+"""The proof that the graph answers as the model does: every hold-out row, and the worst of them shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sardonyx.registry.v1.manifest_pb2 import Parity, Tolerance, WorstRow
+from sardonyx_exporter.columns import rows_of
+from sardonyx_exporter.convert import convert
+from sardonyx_exporter.errors import ConversionFailed, ParityFailed
+from sardonyx_exporter.source import LABEL, PROBABILITIES, VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sardonyx_exporter.graph import Graph
+    from sardonyx_exporter.source import Source
+
+Array = npt.NDArray[Any]
+
+#: What single precision leaves of a probability, with room: repaired forests were 7e-7 apart at most, wrong ones 1e-2.
+RELATIVE: Final = 1e-5
+#: Of the spread of the answers: 1 for probabilities, the standard deviation for values.
+ABSOLUTE: Final = 1e-5
+WORST_ROWS: Final = 5
+#: These rows are sent one by one too: an answer must not depend on its company.
+SINGLE_ROWS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two answers to the same rows.
+
+    Attributes:
+        wrong: positions of the rows that differ beyond the tolerance.
+        tied: how many rows differ in a label although both classes are equally likely within the tolerance.
+        absolute_difference_max: over all numbers.
+        worst: the rows farthest apart.
+    """
+
+    wrong: Array
+    tied: int
+    absolute_difference_max: float
+    worst: tuple[WorstRow, ...]
+
+
+def default_tolerance(answers: Mapping[str, Array]) -> Tolerance:
+    """How far apart two answers may be."""
+    spread = float(np.std(answers[VALUE])) if VALUE in answers else 1.0
+    return Tolerance(absolute=ABSOLUTE * (spread or 1.0), relative=RELATIVE)
+
+
+def prove(source: Source, tolerance: Tolerance | None = None) -> tuple[Graph, Parity]:
+    """The first graph that answers as the model does on every row of the hold-out, and the proof.
+
+    Raises:
+        ParityFailed: there are graphs, and none does.
+        ConversionFailed: there is no graph.
+    """
+    truth = source.answer(source.features)
+    tolerance = tolerance or default_tolerance(truth)
+    failures: list[str] = []
+    best: tuple[Graph, Comparison] | None = None
+    for strategy, make in convert(source):
+        try:
+            graph = make()
+            comparison = compare(source, truth, graph.answer(source.features), tolerance)
+        except Exception as error:  # skl2onnx and ONNX Runtime raise whatever they please
+            failures.append(f"{strategy}: {_first_line(error)}")
+            continue
+        if not len(comparison.wrong):
+            _check_single_rows(source, graph, truth, tolerance)
+            return graph, _parity(source, comparison, tolerance)
+        if best is None or len(comparison.wrong) < len(best[1].wrong):
+            best = graph, comparison
+    if best is None:
+        raise ConversionFailed(f"The model has no ONNX form. {_advice(source)} Tried: {'; '.join(failures)}.")
+    raise _refusal(source, *best)
+
+
+def compare(
+    source: Source, truth: Mapping[str, Array], answers: Mapping[str, Array], tolerance: Tolerance
+) -> Comparison:
+    """Compare the model's answers with the graph's, row by row."""
+    rows = len(next(iter(truth.values())))
+    wrong, tied = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=bool)
+    distance = np.zeros(rows)
+    for name in (PROBABILITIES, VALUE):
+        if name in truth:
+            expected, found = truth[name].reshape(rows, -1), answers[name].reshape(rows, -1)
+            apart = np.abs(found - expected)
+            wrong |= ~(apart <= tolerance.absolute + tolerance.relative * np.abs(expected)).all(axis=1)
+            distance = np.maximum(distance, np.nan_to_num(apart, nan=np.inf).max(axis=1))
+    if LABEL in truth:
+        differs = truth[LABEL] != answers[LABEL].astype(truth[LABEL].dtype)
+        tied = differs & _ties(source, truth, answers, tolerance)
+        wrong |= differs & ~tied
+    order = np.argsort(-(distance + wrong))[:WORST_ROWS]
+    worst = tuple(_worst_row(int(row), truth, answers, float(distance[row])) for row in order)
+    return Comparison(np.flatnonzero(wrong), int(tied.sum()), float(distance.max(initial=0.0)), worst)
+
+
+def _ties(
+    source: Source, truth: Mapping[str, Array], answers: Mapping[str, Array], tolerance: Tolerance
+) -> npt.NDArray[np.bool_]:
+    """Rows in which the graph's class is as likely as the model's, by the model's own probabilities."""
+    if PROBABILITIES not in truth:
+        return np.zeros(len(truth[LABEL]), dtype=bool)
+    positions = {value: position for position, value in enumerate(source.classes.tolist())}
+    chosen = answers[LABEL].astype(truth[LABEL].dtype).tolist()
+    rows = np.arange(len(chosen))
+    likely = truth[PROBABILITIES]
+    lead = likely[rows, [positions[value] for value in truth[LABEL].tolist()]]
+    other = likely[rows, [positions[value] for value in chosen]]
+    return np.asarray(np.abs(lead - other) <= 2 * (tolerance.absolute + tolerance.relative))
+
+
+def _worst_row(row: int, truth: Mapping[str, Array], answers: Mapping[str, Array], distance: float) -> WorstRow:
+    name = next(name for name in (PROBABILITIES, VALUE, LABEL) if name in truth)
+    return WorstRow(
+        row=row,
+        output=name,
+        source=np.array2string(truth[name][row], precision=6),
+        converted=np.array2string(answers[name][row], precision=6),
+        absolute_difference=distance,
+    )
+
+
+def _check_single_rows(source: Source, graph: Graph, truth: Mapping[str, Array], tolerance: Tolerance) -> None:
+    for row in range(min(SINGLE_ROWS, source.rows)):
+        one = {name: values[row : row + 1] for name, values in truth.items()}
+        comparison = compare(source, one, graph.answer(rows_of(source.features, slice(row, row + 1))), tolerance)
+        if len(comparison.wrong):
+            raise ParityFailed(
+                f"Row {row} gets another answer alone than in a batch. {_advice(source)}", comparison.worst
+            )
+
+
+def _parity(source: Source, comparison: Comparison, tolerance: Tolerance) -> Parity:
+    return Parity(
+        holdout_rows=source.rows,
+        tolerance=tolerance,
+        absolute_difference_max=comparison.absolute_difference_max,
+        tied_rows=comparison.tied,
+        worst=comparison.worst,
+    )
+
+
+def _refusal(source: Source, graph: Graph, comparison: Comparison) -> ParityFailed:
+    rows = "\n".join(
+        f"  row {worst.row}: {worst.output} is {worst.source} by the model, {worst.converted} by the graph"
+        for worst in comparison.worst
+    )
+    return ParityFailed(
+        f"The ONNX form ({graph.strategy}) answers {len(comparison.wrong)} of {source.rows} hold-out rows differently;"
+        f" the worst are\n{rows}\n{_advice(source)}",
+        comparison.worst,
+    )
+
+
+#: By the name of a step: what is known to go wrong with it, and what helps.
+_KNOWN: Final[dict[str, str]] = {
+    "HistGradientBoosting": "HistGradientBoosting compares in double precision: put sardonyx_exporter.convert.float32_step()"
+    " right before it and fit again.",
+    "LGBM": "LightGBM compares in double precision: put sardonyx_exporter.convert.float32_step() right before it and fit"
+    " again.",
+    "LinearDiscriminantAnalysis": "skl2onnx converts binary LinearDiscriminantAnalysis wrongly: use LogisticRegression.",
+    "CalibratedClassifierCV": "skl2onnx converts isotonic calibration wrongly: use method='sigmoid', or calibrate no"
+    " pipeline.",
+    "TransformedTargetRegressor": "TransformedTargetRegressor has no ONNX form: transform the target outside the model.",
+    "HashingVectorizer": "HashingVectorizer has no ONNX form: use TfidfVectorizer.",
+    "KernelRidge": "KernelRidge has no ONNX form: use SVR or GaussianProcessRegressor.",
+    "KBinsDiscretizer": "KBinsDiscretizer needs encode='onehot-dense' or 'ordinal'.",
+}
+
+
+def _advice(source: Source) -> str:
+    text = repr(source.model)
+    known = [advice for name, advice in _KNOWN.items() if name in text]
+    return " ".join(known) or "Replace the step that the message names, or loosen the tolerance if you can accept it."
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,192 @@
+"""What the command line shows: tables for people, plain data for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import json_format
+from rich.table import Table
+
+from sardonyx.interface import DATATYPE_NAMES, shape_of
+from sardonyx.registry.v1 import interface_pb2 as pb
+from sardonyx.registry.v1.event_pb2 import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sardonyx.registry import Routes
+    from sardonyx.registry.v1.manifest_pb2 import Manifest, Metric
+    from sardonyx_exporter.acts import ActResult
+    from sardonyx_exporter.exporting import ExportResult
+
+
+def export_data(result: ExportResult) -> dict[str, Any]:
+    """An export, for scripts."""
+    return {
+        "model": result.manifest.model,
+        "version": result.version,
+        "interface_major": result.manifest.interface_major,
+        "verdict": str(result.verdict.kind),
+        "differences": list(result.verdict.differences),
+        "metrics": {metric.name: _metric_data(metric) for metric in result.manifest.evaluation.metrics},
+        "parity": json_format.MessageToDict(result.manifest.parity),
+        "notes": list(result.notes),
+    }
+
+
+def act_data(result: ActResult) -> dict[str, Any]:
+    """A promotion or rollback, for scripts."""
+    return asdict(result)
+
+
+def act_text(result: ActResult, verb: str) -> str:
+    """A promotion or rollback, for people."""
+    if not result.changed:
+        return f"{result.model} version {result.version} is live already; nothing changed."
+    before = f", before it was {result.previous}" if result.previous else ""
+    text = f"{result.model}: {verb} version {result.version}, live for v{result.interface_major} now{before}."
+    if result.interface_major != result.default_major:
+        text += (
+            f" Calls that name no version still go to v{result.default_major}: promote with --default-major moves them."
+        )
+    return text
+
+
+def list_data(entries: Iterable[tuple[Manifest, Routes]]) -> list[dict[str, Any]]:
+    """Versions, for scripts."""
+    return [
+        {
+            "model": manifest.model,
+            "version": manifest.version,
+            "interface_major": manifest.interface_major,
+            "live": manifest.version in routes.live_versions,
+            "default": _is_default(manifest, routes),
+            "created": manifest.create_time.ToJsonString(),
+            "author": manifest.author,
+            "primary_metric": manifest.evaluation.primary,
+            "metrics": {metric.name: _metric_data(metric) for metric in manifest.evaluation.metrics},
+        }
+        for manifest, routes in entries
+    ]
+
+
+def list_table(entries: Sequence[tuple[Manifest, Routes]]) -> Table:
+    """Versions, for people."""
+    table = Table("model", "version", "interface", "live", "hold-out", "created", "author")
+    for manifest, routes in entries:
+        primary = next((each for each in manifest.evaluation.metrics if each.name == manifest.evaluation.primary), None)
+        table.add_row(
+            manifest.model,
+            str(manifest.version),
+            f"v{manifest.interface_major}",
+            _live_mark(manifest, routes),
+            _metric_text(primary) if primary else "",
+            manifest.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
+            manifest.author,
+        )
+    return table
+
+
+def show_data(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> dict[str, Any]:
+    """One version whole, for scripts."""
+    return {
+        "live": manifest.version in routes.live_versions,
+        "manifest": json_format.MessageToDict(manifest, preserving_proto_field_name=True),
+        "events": [json_format.MessageToDict(event, preserving_proto_field_name=True) for event in events],
+    }
+
+
+def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> list[Table | str]:
+    """One version whole, for people."""
+    parity, graph = manifest.parity, manifest.graph
+    heading = f"[bold]{manifest.model} version {manifest.version}[/bold], interface v{manifest.interface_major}"
+    facts = [
+        f"{heading} {_live_mark(manifest, routes)}",
+        manifest.description,
+        f"exported {manifest.create_time.ToDatetime():%Y-%m-%d %H:%M} UTC by {manifest.author}",
+        f"parity: {parity.holdout_rows} hold-out rows and {parity.edge_rows} edge rows, at most"
+        f" {parity.absolute_difference_max:.1e} apart ({graph.strategy}, opset {graph.opset})",
+        f"git {manifest.lineage.git_commit[:12] or 'none'}{' (changed)' if manifest.lineage.git_dirty else ''};"
+        f" training data: {manifest.lineage.training_data or 'not stated'}",
+    ]
+    return [
+        "\n".join(fact for fact in facts if fact),
+        _inputs(manifest),
+        _outputs(manifest),
+        _metrics(manifest),
+        _events(events),
+    ]
+
+
+def _inputs(manifest: Manifest) -> Table:
+    table = Table("no.", "input", "type", "shape", "missing", "unknown category", title="inputs", title_justify="left")
+    for tensor in manifest.interface.inputs:
+        table.add_row(
+            str(tensor.number),
+            tensor.name,
+            DATATYPE_NAMES[tensor.datatype],
+            str(shape_of(tensor)),
+            "allowed" if tensor.missing == pb.MISSING_POLICY_ALLOWED else "refused",
+            _unknown_text(tensor),
+        )
+    return table
+
+
+def _unknown_text(tensor: pb.Input) -> str:
+    if tensor.unknown_category == pb.UNKNOWN_CATEGORY_POLICY_REFUSED:
+        return f"refused; {len(tensor.categories)} known"
+    return "allowed" if tensor.unknown_category == pb.UNKNOWN_CATEGORY_POLICY_ALLOWED else ""
+
+
+def _outputs(manifest: Manifest) -> Table:
+    table = Table("no.", "output", "type", "shape", "classes", title="outputs", title_justify="left")
+    for output in manifest.interface.outputs:
+        shape = str(shape_of(output))
+        table.add_row(
+            str(output.number), output.name, DATATYPE_NAMES[output.datatype], shape, ", ".join(output.classes)
+        )
+    return table
+
+
+def _metrics(manifest: Manifest) -> Table:
+    evaluation = manifest.evaluation
+    title = f"hold-out: {evaluation.rows} rows, 95 % bootstrap intervals of {evaluation.resamples} resamples"
+    table = Table("metric", "value", "interval", "better", title=title, title_justify="left")
+    for metric in evaluation.metrics:
+        mark = " *" if metric.name == evaluation.primary else ""
+        better = "higher" if metric.higher_is_better else "lower"
+        table.add_row(f"{metric.name}{mark}", f"{metric.value:.4f}", f"{metric.low:.4f} – {metric.high:.4f}", better)
+    return table
+
+
+def _events(events: Sequence[Event]) -> Table:
+    table = Table("no.", "time (UTC)", "event", "interface", "by", "reason", title="events", title_justify="left")
+    for event in events:
+        table.add_row(
+            str(event.sequence),
+            event.time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
+            Event.Kind.Name(event.kind).removeprefix("KIND_").lower().replace("_", "-"),
+            f"v{event.interface_major}",
+            event.actor,
+            event.reason,
+        )
+    return table
+
+
+def _is_default(manifest: Manifest, routes: Routes) -> bool:
+    return manifest.version in routes.live_versions and manifest.interface_major == routes.default_major
+
+
+def _live_mark(manifest: Manifest, routes: Routes) -> str:
+    if manifest.version not in routes.live_versions:
+        return ""
+    return "[green]live, default[/green]" if _is_default(manifest, routes) else "[green]live[/green]"
+
+
+def _metric_text(metric: Metric) -> str:
+    return f"{metric.name} {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]".replace("[", "\\[")
+
+
+def _metric_data(metric: Metric) -> dict[str, float]:
+    return {"value": metric.value, "low": metric.low, "high": metric.high}
