@@ -78,8 +78,8 @@ def _not_ready(model: Model, number: int) -> Unavailable:
     version = model.versions[number]
     if version.state is State.FAILED:
         return Unavailable(
-            f"Version {number} of model {model.name!r} failed to load. ModelService.GetModel says why: promote a version"
-            " that loads, or roll back."
+            f"Version {number} of model {model.name!r} failed to load. ModelService.GetModel says why: promote a"
+            " version that loads, or roll back."
         )
     return VersionNotReady(model.name, number, version.state.name.lower())
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: A run that is expected to take longer leaves the event loop for a thread. The hand-over and back costs 60–110 µs on two
-#: cores, so it does not pay for shorter runs; a loop that stands still longer is felt by every other call.
+#: A run that is expected to take longer leaves the event loop for a thread. The hand-over and back costs 60–110 µs on
+#: two cores, so it does not pay for shorter runs; a loop that stands still longer is felt by every other call.
 INLINE_S_MAX: Final = 0.001
 
 
@@ -54,8 +54,8 @@ class RowQueue:
         """
         if self.rows + rows > self._rows_max:
             raise Overloaded(
-                f"{self.rows} rows are waiting and {rows} more exceed the limit of {self._rows_max}. Send fewer rows at a"
-                " time, or call again later."
+                f"{self.rows} rows are waiting and {rows} more exceed the limit of {self._rows_max}. Send fewer rows at"
+                " a time, or call again later."
             )
         self.rows += rows
 

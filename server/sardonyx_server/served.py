@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Served:
     """A ready version with everything that a request needs, made once.
 
-    Entered by each request for as long as it needs the version: an unload waits for the last to leave. All of it happens on
-    the event loop, so a plain counter does.
+    Entered by each request for as long as it needs the version: an unload waits for the last to leave. All of it
+    happens on the event loop, so a plain counter does.
 
     Args:
         manifest: the version's.

@@ -29,8 +29,9 @@ KILL_AFTER_S: Final = 2.0
 class Supervisor:
     """Starts the workers, starts again those that die, and ends them all.
 
-    The port is held by a socket that never listens: it reserves the number for the workers, who share it by SO_REUSEPORT.
-    Each worker's standard input is a pipe from here: when it closes, for whatever reason, the worker drains and ends.
+    The port is held by a socket that never listens: it reserves the number for the workers, who share it by
+    SO_REUSEPORT. Each worker's standard input is a pipe from here: when it closes, for whatever reason, the worker
+    drains and ends.
     """
 
     def __init__(self, config: Config) -> None:

@@ -125,7 +125,7 @@ class Worker:
             return False
         return True
 
-    def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
+    def _handlers(self) -> list[grpc.GenericRpcHandler]:
         """Every service on the port."""
         door = ModelsDoor(self._manager, self._watcher, self._sender, self._config.registry, self._is_draining)
         served = [oip.SERVICE, models.SERVICE, health.SERVICE, reflection.SERVICE]

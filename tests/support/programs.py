@@ -34,6 +34,7 @@ class Program:
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
     _grown: threading.Condition = field(default_factory=threading.Condition)
+    _reader: threading.Thread | None = None
 
     @classmethod
     def start(cls, module: str, *arguments: str) -> Program:
@@ -46,7 +47,8 @@ class Program:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         program = cls(process)
-        threading.Thread(target=program._read, daemon=True).start()
+        program._reader = threading.Thread(target=program._read, daemon=True)
+        program._reader.start()
         return program
 
     def wait_for(self, pattern: str) -> re.Match[str]:
@@ -66,18 +68,22 @@ class Program:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout=STOP_TIMEOUT_S)
+            status = self.process.wait(timeout=STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
+        assert self._reader is not None
+        self._reader.join(timeout=STOP_TIMEOUT_S)
+        return status
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._grown:
-                self.lines.append(line)
-                self._grown.notify_all()
+        with self.process.stdout as output:
+            for line in output:
+                with self._grown:
+                    self.lines.append(line)
+                    self._grown.notify_all()
         with self._grown:
             self._grown.notify_all()
 

@@ -1,7 +1,7 @@
 """grpc.health.v1: overall, and by model name.
 
-Not grpcio-health-checking's servicer: there, the first of several watchers to leave takes the others' wake-ups with it (its
-``Watch`` deletes the condition that they share), and a watcher is whom a drain is announced to.
+Not grpcio-health-checking's servicer: there, the first of several watchers to leave takes the others' wake-ups with it
+(its ``Watch`` deletes the condition that they share), and a watcher is whom a drain is announced to.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from sardonyx.errors import NotFound
 
@@ -24,7 +24,7 @@ SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 OVERALL: Final = ""
 
 
-class HealthDoor(health_pb2_grpc.HealthServicer):
+class HealthDoor:
     """Says who serves, and tells those who watch when that changes."""
 
     def __init__(self) -> None:

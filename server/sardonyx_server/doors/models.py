@@ -56,7 +56,7 @@ class ModelsDoor:
         return pb.GetModelResponse(model=_model(model))
 
     async def get_server(self, _request: pb.GetServerRequest, _context: Context) -> pb.GetServerResponse:
-        """This worker, its registry and its telemetry."""
+        """The worker itself, its registry and its telemetry."""
         response = pb.GetServerResponse(server_version=__version__, process_id=os.getpid(), draining=self._draining())
         response.start_time.FromDatetime(self._started)
         response.registry.location = self._location

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from sardonyx import __version__, status
 from sardonyx.errors import InvalidInput, SardonyxError, ServerDraining, VersionNotReady, Violation
@@ -20,7 +20,7 @@ from sardonyx_server.routing import resolve
 from sardonyx_server.telemetry.record import Record, outputs_of, read_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from sardonyx_server.life.manager import Manager
     from sardonyx_server.served import Served
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+M = TypeVar("M", bound=Message)
+
 SERVER_NAME: Final = "sardonyx"
 
 
 class OipDoor:
     """Answers inference.GRPCInferenceService.
 
-    Requests and answers are bytes at this door: so a message that cannot be read is the caller's error and not a bug, and
-    reading and writing count as stages of the prediction.
+    Requests and answers are bytes at this door: so a message that cannot be read is the caller's error and not a bug,
+    and reading and writing count as stages of the prediction.
 
     Args:
         manager: has the models.
@@ -48,9 +50,9 @@ class OipDoor:
         self._sender = sender
         self._draining = draining
 
-    def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
+    def handler(self) -> grpc.GenericRpcHandler:
         """The service's methods, each with the one error mapping around it."""
-        unary = {
+        unary: dict[str, tuple[Callable[[Any, Context], Awaitable[Message]], type[Message]]] = {
             "ServerLive": (self.server_live, oip.ServerLiveRequest),
             "ServerReady": (self.server_ready, oip.ServerReadyRequest),
             "ModelReady": (self.model_ready, oip.ModelReadyRequest),
@@ -194,17 +196,19 @@ class _Prediction:
         return request
 
 
-def _reading(method: Callable[[Any, Context], Any], request: type[Any]) -> Callable[[bytes, Context], Any]:
+def _reading(
+    method: Callable[[Any, Context], Awaitable[Message]], request: type[Message]
+) -> Callable[[bytes, Context], Awaitable[bytes]]:
     """A handler of bytes from one of messages."""
 
     async def answer(data: bytes, context: Context) -> bytes:
         response = await method(_parse(data, request), context)
-        return bytes(response.SerializeToString())
+        return response.SerializeToString()
 
     return guarded(answer)
 
 
-def _parse(data: bytes, kind: type[Any]) -> Any:
+def _parse(data: bytes, kind: type[M]) -> M:
     try:
         return kind.FromString(data)
     except DecodeError:

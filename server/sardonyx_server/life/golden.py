@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 
 class GoldenMismatch(Exception):
-    """This host's runtime does not answer as the source model did; the text says where."""
+    """The runtime of this host does not answer as the source model did; the text says where."""
 
 
 def feed_of(manifest: Manifest) -> dict[str, Array]:

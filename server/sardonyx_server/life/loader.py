@@ -60,6 +60,10 @@ def load(registry: Registry, model: str, version: int, *, threads: int, enter: C
     """Read, check, build, prove and warm up a version.
 
     Args:
+        registry: where it is.
+        model: its name.
+        version: its number.
+        threads: intra-op threads of the session.
         enter: told of each state as it begins.
 
     Raises:

@@ -80,8 +80,8 @@ Action = Load | Route | Restore | Drain | Unload | Forget
 def next_action(versions: Sequence[Snapshot]) -> Action | None:
     """What to do next for one model; None where all is as it should be.
 
-    A route moves before the version that it left drains, and it moves only to a version that is ready: so a version that
-    fails leaves the old one serving.
+    A route moves before the version that it left drains, and it moves only to a version that is ready: so a version
+    that fails leaves the old one serving.
     """
     for snapshot in versions:
         action = _for_wished(snapshot) if snapshot.wished else _for_unwished(snapshot)

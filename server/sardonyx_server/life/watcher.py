@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Watcher:
     """Polls a registry in a thread.
 
-    A reading is cheap: a listing of models, and for each a listing of the events behind the last one seen. A registry that
-    cannot be read, or that has become shorter, changes nothing but ``error``.
+    A reading is cheap: a listing of models, and for each a listing of the events behind the last one seen. A registry
+    that cannot be read, or that has become shorter, changes nothing but ``error``.
 
     Args:
         registry: the registry.

@@ -1,1 +1,1 @@
-"""One span for every prediction: recorded after the answer, encoded and sent beside the requests, never in their way."""
+"""One span for every prediction: recorded after the answer, encoded and sent beside the requests."""

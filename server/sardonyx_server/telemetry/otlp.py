@@ -83,8 +83,13 @@ def array_value(values: Array) -> bytes:
         elements["tag"], elements["length"], elements["double"] = 0x0A, 9, 0x21
         elements["value"] = values.ravel()
         return delimited(b"\x2a", elements.tobytes())
-    write = {"i": int_value, "b": bool_value}.get(values.dtype.kind, lambda value: text_value(str(value)))
-    return delimited(b"\x2a", b"".join(delimited(b"\x0a", write(value)) for value in values.ravel().tolist()))
+    return delimited(b"\x2a", b"".join(delimited(b"\x0a", _scalar(value)) for value in values.ravel().tolist()))
+
+
+def _scalar(value: object) -> bytes:
+    if isinstance(value, bool):
+        return bool_value(value)
+    return int_value(value) if isinstance(value, int) else text_value(str(value))
 
 
 def attribute(name: str, value: bytes) -> bytes:
@@ -142,7 +147,7 @@ class SpanWriter:
         return b"".join(parts)
 
     def _constant_part(self, record: Record) -> bytes:
-        """What is equal for all spans of one version, route and code; the cache holds as many as there were of these."""
+        """What is equal for all spans of one version, route and code: written once for each."""
         served = record.served
         version, major = (served.version, served.major) if served else (0, 0)
         # The name of a model that does not exist is the caller's text: it must not fill the cache.

@@ -11,7 +11,7 @@ from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, OUTPUT_KIND_PR
 from sardonyx.telemetry import OUTPUT_ROWS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sardonyx_server.served import Served
 
@@ -76,14 +76,14 @@ class Record(NamedTuple):
     outputs: Outputs | None
 
 
-def read_parent(metadata: Sequence[tuple[str, str | bytes]] | None) -> TraceParent | None:
+def read_parent(metadata: Iterable[tuple[str, str | bytes]] | None) -> TraceParent | None:
     """The caller's span from a call's metadata; None where there is none or it is not well formed."""
     parent, state = "", ""
     for key, value in metadata or ():
         if key == "traceparent":
             parent = str(value)
         elif key == "tracestate":
-            state = f"{state},{value}" if state else str(value)
+            state = f"{state},{value!s}" if state else str(value)
     match = _TRACEPARENT.fullmatch(parent)
     if match is None or not int(match[1], 16) or not int(match[2], 16):
         return None

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
-#: What may wait: at 5,000 requests a second a collector may be gone for about 13 s. A record of one row takes about 1 kB.
+#: What may wait: at 5,000 requests a second a collector may be gone for about 13 s. A record of one row takes about 1
+#: kB.
 RECORDS_MAX: Final = 65_536
 #: Rows of output that may wait: an answer of 1,024 rows with two probabilities takes about 30 kB.
 ROWS_MAX: Final = 1_048_576
@@ -144,7 +145,7 @@ class Sender:
                 answer = export(batch, timeout=self._timeout_s())
             except grpc.RpcError as error:
                 wait_s = _wait_s(error, backoff_s)
-                self._report(f"{error.code().name}: {error.details()}")  # type: ignore[attr-defined]
+                self._report(f"{error.code().name}: {error.details()}")
                 if wait_s is None or self._expired():
                     self._lost += count
                     return
@@ -196,8 +197,8 @@ def _kept_rows(record: Record) -> int:
 
 def _wait_s(error: grpc.RpcError, backoff_s: float) -> float | None:
     """How long to wait before the next attempt; None where there is to be none."""
-    code = error.code()  # type: ignore[attr-defined]
-    asked_s = status.retry_after_s(error.trailing_metadata() or ())  # type: ignore[attr-defined]
+    code = error.code()
+    asked_s = status.retry_after_s(error.trailing_metadata() or ())
     if asked_s is not None and code in RETRYABLE | {grpc.StatusCode.RESOURCE_EXHAUSTED}:
         return asked_s
     # Jitter, so that many servers do not come back to a collector at one moment.

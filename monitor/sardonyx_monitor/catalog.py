@@ -1,0 +1,157 @@
+"""What the registry says, read now and then by a thread: versions with their promises, and what was live when."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sardonyx.errors import SardonyxError
+from sardonyx.registry import Registry, Routes
+from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, TASK_REGRESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sardonyx.registry.v1.manifest_pb2 import Manifest, Metric
+
+LOG: Final = logging.getLogger("sardonyx.monitor")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What the monitor needs to know of a version.
+
+    Attributes:
+        number: of the version.
+        major: the interface generation.
+        created_at: when it was published.
+        author, description: of the version, by its author.
+        source_model: the source model as its library prints it.
+        regression: True where it estimates values, False where it chooses a class.
+        classes: in the order of its probabilities; empty for regression.
+        metrics: the hold-out's promise, by name.
+        primary: the name of the metric to compare first.
+        holdout_rows: how many rows stand behind the promise.
+    """
+
+    number: int
+    major: int
+    created_at: datetime
+    author: str
+    description: str
+    source_model: str
+    regression: bool
+    classes: tuple[str, ...]
+    metrics: Mapping[str, Metric]
+    primary: str
+    holdout_rows: int
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Version:
+        """From its manifest."""
+        labels = [output for output in manifest.interface.outputs if output.kind == OUTPUT_KIND_LABEL]
+        return cls(
+            number=manifest.version,
+            major=manifest.interface_major,
+            created_at=manifest.create_time.ToDatetime(UTC),
+            author=manifest.author,
+            description=manifest.description,
+            source_model=manifest.lineage.source_model,
+            regression=manifest.interface.task == TASK_REGRESSION,
+            classes=tuple(labels[0].classes) if labels else (),
+            metrics={metric.name: metric for metric in manifest.evaluation.metrics},
+            primary=manifest.evaluation.primary,
+            holdout_rows=manifest.evaluation.rows,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of the registry: its versions by number, and its routes."""
+
+    versions: Mapping[int, Version] = field(default_factory=dict)
+    routes: Routes = field(default_factory=Routes)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the registry said when it was last read.
+
+    Attributes:
+        models: by name.
+        read_at: when; None while it was never read.
+        error: why the last attempt failed; empty where it did not. The models are then those of the attempt before.
+    """
+
+    models: Mapping[str, Model] = field(default_factory=dict)
+    read_at: datetime | None = None
+    error: str = ""
+
+
+class Catalog:
+    """Keeps a snapshot of a registry.
+
+    A registry that does not exist yet is no error of the monitor's: it may be started before the first export.
+
+    Args:
+        location: a directory or a URL.
+        interval_s: how often it is read.
+    """
+
+    def __init__(self, location: str, interval_s: float) -> None:
+        self.location = location
+        self._interval_s = interval_s
+        self._snapshot = Snapshot()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The last one. It never changes; the next one replaces it."""
+        return self._snapshot
+
+    def start(self) -> None:
+        """Read once, then keep reading."""
+        self.refresh()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End. Safe twice, and before start."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def refresh(self) -> None:
+        """Read the registry now; where that fails, keep what was known and say why."""
+        before = self._snapshot
+        try:
+            registry = Registry(self.location)
+            models = {name: _read(registry, name, before.models.get(name, Model())) for name in registry.models()}
+        except SardonyxError as error:
+            self._snapshot = replace(before, error=error.message)
+        else:
+            self._snapshot = Snapshot(models, datetime.now(UTC))
+        if self._snapshot.error and not before.error:
+            LOG.warning("the registry could not be read: %s", self._snapshot.error)
+        elif before.error and not self._snapshot.error:
+            LOG.info("the registry is read again")
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            try:
+                self.refresh()
+            except Exception:
+                # Pages without news are better than a monitor without pages.
+                LOG.exception("reading the registry failed")
+
+
+def _read(registry: Registry, name: str, before: Model) -> Model:
+    """A model now. Manifests never change, and events are only added: what is known is not read again."""
+    versions = dict(before.versions)
+    for number in registry.versions(name):
+        if number not in versions:
+            versions[number] = Version.of(registry.manifest(name, number))
+    return Model(versions, registry.routes(name))

@@ -1,0 +1,98 @@
+"""OTLP's TraceService: the part that gRPC and HTTP share.
+
+To the letter of https://opentelemetry.io/docs/specs/otlp/: acknowledged is durable; an empty call succeeds; full
+success leaves ``partial_success`` unset; spans that can never be kept are counted there, with a sentence, and must not
+be sent again; a call that cannot be taken now is UNAVAILABLE with RetryInfo; one that cannot be read is
+INVALID_ARGUMENT with BadRequest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from sardonyx.errors import InvalidInput, Unavailable, Violation
+from sardonyx_monitor.receiver.spans import Decoded, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sardonyx_monitor.receiver.admission import Admission
+    from sardonyx_monitor.receiver.losses import Losses
+    from sardonyx_monitor.store.writer import Writer
+
+
+class TraceReceiver:
+    """Takes spans in.
+
+    Args:
+        writer: where they go.
+        admission: how many bytes may be under way.
+        losses: where what is not kept is counted.
+    """
+
+    def __init__(self, writer: Writer, admission: Admission, losses: Losses) -> None:
+        self._writer = writer
+        self._admission = admission
+        self._losses = losses
+        # One thread: decoding is Python, and two would take turns. The event loop stays free for the pages.
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+
+    async def export(
+        self, data: bytes, parse: Callable[[bytes], ExportTraceServiceRequest] | None = None
+    ) -> ExportTraceServiceResponse:
+        """Store the spans of a call; they are durable on return.
+
+        Args:
+            data: the message.
+            parse: how it is read; by default as protobuf. Raises ValueError or DecodeError where it cannot be.
+
+        Raises:
+            InvalidInput: the bytes are no such message.
+            Unavailable: the call cannot be taken now.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            with self._admission.admit(len(data)):
+                decoded = await loop.run_in_executor(self._decoder, _decode, data, parse or _from_protobuf)
+                if decoded.batch.spans or decoded.batch.senders:
+                    await asyncio.wrap_future(self._writer.submit(decoded.batch))
+        except Unavailable:
+            self._losses.calls_refused += 1
+            raise
+        return self._answer(decoded)
+
+    def stop(self) -> None:
+        """Finish what is being decoded. Safe twice."""
+        self._decoder.shutdown()
+
+    def _answer(self, decoded: Decoded) -> ExportTraceServiceResponse:
+        self._losses.spans_stored += len(decoded.batch.spans)
+        self._losses.predictions_malformed += decoded.malformed
+        response = ExportTraceServiceResponse()
+        if decoded.rejected:
+            self._losses.spans_rejected += decoded.rejected
+            self._losses.spans_rejected_reason = next(iter(decoded.rejections))
+            response.partial_success.rejected_spans = decoded.rejected
+            response.partial_success.error_message = decoded.message()
+        return response
+
+
+def _decode(data: bytes, parse: Callable[[bytes], ExportTraceServiceRequest]) -> Decoded:
+    try:
+        request = parse(data)
+    except (DecodeError, ValueError) as error:
+        expected = f"this is no ExportTraceServiceRequest: {error}. Send OTLP 1.x."
+        raise InvalidInput([Violation("request", expected)]) from None
+    return decode(request)
+
+
+def _from_protobuf(data: bytes) -> ExportTraceServiceRequest:
+    return ExportTraceServiceRequest.FromString(data)

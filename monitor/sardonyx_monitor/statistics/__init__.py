@@ -1,0 +1,1 @@
+"""Figures about versions: pure functions on numbers and arrays."""

@@ -1,0 +1,92 @@
+"""The file: who may open it, and which schema it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from sardonyx_monitor.store.sql import schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Raised with each change of schema.sql. A store of another version is refused, never guessed at.
+SCHEMA_VERSION: Final = 1
+FILE_NAME: Final = "monitor.duckdb"
+
+
+class StoreRefused(Exception):
+    """The store cannot be used; the message says why and what to do."""
+
+
+class Database:
+    """One DuckDB file. DuckDB lets one process open it, so one monitor owns it.
+
+    Args:
+        folder: where the file is; made where it does not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def open(self) -> None:
+        """Open the file, make the tables where it is new.
+
+        Raises:
+            StoreRefused: another process has it, it is no store, or a later release made it.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = duckdb.connect(str(self.path))
+            # Times are UTC, whatever the machine's zone is.
+            self._connection.execute("set timezone = 'UTC'")
+        except (OSError, duckdb.Error) as error:
+            raise StoreRefused(_explained(self.path, error)) from error
+        try:
+            self._prepare(self._connection)
+        except BaseException:
+            self.close()
+            raise
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the same file, for one thread."""
+        if self._connection is None:
+            raise RuntimeError("The store is not open. This is a bug.")
+        return self._connection.cursor()
+
+    def close(self) -> None:
+        """Write everything into the file and let go of it. Safe twice, and before open."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        tables = connection.execute("select count(*) from information_schema.tables").fetchone()
+        if tables == (0,):
+            connection.begin()
+            connection.execute(schema())
+            connection.execute("insert into schema_version values ($1)", [SCHEMA_VERSION])
+            connection.commit()
+            return
+        try:
+            found = connection.execute("select version from schema_version").fetchone()
+        except duckdb.Error:
+            found = None
+        if found != (SCHEMA_VERSION,):
+            holds = f"schema version {found[0]}" if found else "no sardonyx store"
+            raise StoreRefused(
+                f"{self.path} holds {holds}; this monitor reads version {SCHEMA_VERSION}. "
+                "Give another --data folder, or run the release that wrote this one."
+            )
+
+
+def _explained(path: Path, error: Exception) -> str:
+    text = str(error).split("\n", 1)[0]
+    if "lock" in text.lower():
+        return (
+            f"{path} is in use by another process: one monitor owns a store. Stop the other one, or give another "
+            f"--data folder. ({text})"
+        )
+    return f"{path} cannot be opened: {text}. Give a --data folder that this user may write to."

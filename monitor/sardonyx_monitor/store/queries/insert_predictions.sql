@@ -1,0 +1,3 @@
+insert into predictions
+select start_ns, trace_id, span_id, prediction_id, row_index, model, version, label, value, {{ sql.numbers("vector") }}
+from batch

@@ -1,0 +1,1 @@
+delete from predictions where start_ns < $before_ns

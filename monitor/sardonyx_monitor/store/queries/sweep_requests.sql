@@ -1,0 +1,1 @@
+delete from requests where start_ns < $before_ns

@@ -1,0 +1,1 @@
+delete from senders where seen_ns < $before_ns

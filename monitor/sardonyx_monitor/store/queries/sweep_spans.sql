@@ -1,0 +1,1 @@
+delete from otel_traces where "Timestamp" < {{ sql.time("$before_ns") }}

@@ -1,0 +1,1 @@
+"""The pages, and everything on them as JSON below /api."""

@@ -1,0 +1,62 @@
+"""Uvicorn on the monitor's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.applications import Starlette
+
+    from sardonyx_monitor.config import Address
+
+#: Pages under way get so long to end when the monitor stops.
+GRACE_S: Final = 2
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the monitor."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class WebServer:
+    """Serves until it is stopped.
+
+    Args:
+        app: what it serves.
+    """
+
+    def __init__(self, app: Starlette) -> None:
+        settings = uvicorn.Config(
+            app, lifespan="off", access_log=False, log_config=None, timeout_graceful_shutdown=GRACE_S, server_header=False
+        )
+        self._server = _Server(settings)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, address: Address) -> int:
+        """Begin to serve; the port.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        listener = socket.create_server((address.host, address.port), family=family, backlog=128)
+        port: int = listener.getsockname()[1]
+        self._task = asyncio.create_task(self._server.serve([listener]), name="web")
+        return port
+
+    async def stop(self) -> None:
+        """Finish what runs. Safe twice, and before start."""
+        if self._task is not None:
+            self._server.should_exit = True
+            await self._task
+            self._task = None
