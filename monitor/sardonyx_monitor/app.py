@@ -48,7 +48,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, text: str) ->
     "--web",
     default="127.0.0.1:8080",
     callback=_address,
-    help="Address for the pages, /api and OTLP/HTTP; port 0 takes a free one.",
+    help="Address for the pages and /api; port 0 takes a free one.",
 )
 @click.option(
     "--keep-days", default=90.0, type=click.FloatRange(0), help="Delete what is older, once an hour; 0 keeps all."

@@ -51,7 +51,7 @@ class Config:
         registry: a directory or a URL.
         data: the folder of the store.
         otlp: where OTLP/gRPC and OutcomeService listen.
-        web: where the pages and OTLP/HTTP listen.
+        web: where the pages and /api listen.
         keep_days: what is older is deleted; 0 keeps everything.
         poll_interval_s: how often the registry is read.
     """

@@ -39,7 +39,7 @@ class Monitor:
         self._traces = TraceReceiver(self._writer, admission, losses)
         self._grpc = GrpcServer(self._traces, OutcomeReceiver(self._writer, admission, losses))
         views = Views(self._reader, self._writer, self._catalog, losses)
-        self._web = WebServer(build(views, self._traces))
+        self._web = WebServer(build(views))
         self.otlp_port = 0
         self.web_port = 0
 

@@ -1,1 +1,1 @@
-"""What comes in: spans by OTLP over gRPC and HTTP, and outcomes."""
+"""What comes in: spans by OTLP, and outcomes."""

@@ -91,7 +91,7 @@ def _method(handle: Callable[[bytes], Awaitable[Message]]) -> grpc.RpcMethodHand
             await context.abort(*status.to_rpc(to_internal(error)))
         raise AssertionError("abort() returned. This is a bug.")
 
-    return grpc.unary_unary_rpc_method_handler(answer)  # type: ignore[arg-type]
+    return grpc.unary_unary_rpc_method_handler(answer)
 
 
 def to_internal(error: Exception) -> InternalError:

@@ -18,7 +18,6 @@ from sardonyx_monitor.store.rows import Batch, SenderRow, SpanRow
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
-    from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8

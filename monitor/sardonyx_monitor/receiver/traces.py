@@ -1,4 +1,4 @@
-"""OTLP's TraceService: the part that gRPC and HTTP share.
+"""OTLP's TraceService.
 
 To the letter of https://opentelemetry.io/docs/specs/otlp/: acknowledged is durable; an empty call succeeds; full
 success leaves ``partial_success`` unset; spans that can never be kept are counted there, with a sentence, and must not
@@ -22,8 +22,6 @@ from sardonyx.errors import InvalidInput, Unavailable, Violation
 from sardonyx_monitor.receiver.spans import Decoded, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sardonyx_monitor.receiver.admission import Admission
     from sardonyx_monitor.receiver.losses import Losses
     from sardonyx_monitor.store.writer import Writer
@@ -45,14 +43,11 @@ class TraceReceiver:
         # One thread: decoding is Python, and two would take turns. The event loop stays free for the pages.
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
 
-    async def export(
-        self, data: bytes, parse: Callable[[bytes], ExportTraceServiceRequest] | None = None
-    ) -> ExportTraceServiceResponse:
+    async def export(self, data: bytes) -> ExportTraceServiceResponse:
         """Store the spans of a call; they are durable on return.
 
         Args:
-            data: the message.
-            parse: how it is read; by default as protobuf. Raises ValueError or DecodeError where it cannot be.
+            data: an ExportTraceServiceRequest.
 
         Raises:
             InvalidInput: the bytes are no such message.
@@ -61,7 +56,7 @@ class TraceReceiver:
         loop = asyncio.get_running_loop()
         try:
             with self._admission.admit(len(data)):
-                decoded = await loop.run_in_executor(self._decoder, _decode, data, parse or _from_protobuf)
+                decoded = await loop.run_in_executor(self._decoder, _decode, data)
                 if decoded.batch.spans or decoded.batch.senders:
                     await asyncio.wrap_future(self._writer.submit(decoded.batch))
         except Unavailable:
@@ -85,14 +80,10 @@ class TraceReceiver:
         return response
 
 
-def _decode(data: bytes, parse: Callable[[bytes], ExportTraceServiceRequest]) -> Decoded:
+def _decode(data: bytes) -> Decoded:
     try:
-        request = parse(data)
-    except (DecodeError, ValueError) as error:
+        request = ExportTraceServiceRequest.FromString(data)
+    except DecodeError as error:
         expected = f"this is no ExportTraceServiceRequest: {error}. Send OTLP 1.x."
         raise InvalidInput([Violation("request", expected)]) from None
     return decode(request)
-
-
-def _from_protobuf(data: bytes) -> ExportTraceServiceRequest:
-    return ExportTraceServiceRequest.FromString(data)

@@ -1,7 +1,7 @@
 """The dialect seam: what DuckDB writes otherwise than ClickHouse does.
 
-A statement in ``queries/`` calls these by ``{{ sql.name(…) }}``; everything else in it is common SQL. A second engine is
-a second class with the same methods, and the same tests.
+A statement in ``queries/`` calls these by ``{{ sql.name(…) }}``; everything else in it is common SQL. A second engine
+is a second class with the same methods, and the same tests.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ class DuckDB:
     def ns(time: str) -> str:
         """A timestamp as nanoseconds since 1970. ClickHouse: ``toUnixTimestamp64Nano``."""
         return f"epoch_ns({time})"
+
+    @staticmethod
+    def epochs(times: str) -> str:
+        """An array of timestamps as nanoseconds since 1970."""
+        return f"list_transform({times}, lambda each: epoch_ns(each))"
 
     @staticmethod
     def map(json: str) -> str:
@@ -69,8 +74,3 @@ class DuckDB:
     def square_sum(values: str) -> str:
         """The sum of an array's squares. ClickHouse: ``arraySum(x -> x * x, …)``."""
         return f"list_sum(list_transform({values}, lambda each: each * each))"
-
-    @staticmethod
-    def each(values: str) -> str:
-        """One row for each element. ClickHouse: ``arrayJoin``."""
-        return f"unnest({values})"

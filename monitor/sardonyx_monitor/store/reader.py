@@ -7,9 +7,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from sardonyx.errors import Unavailable
 from sardonyx_monitor.store.sql import statement, used
 
@@ -45,20 +42,13 @@ class Query:
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._connection.close()
-
     def row(self, name: str, parameters: dict[str, Any] | None = None, **switches: bool) -> dict[str, Any]:
         """The one row of a statement that always has one."""
         return self.rows(name, parameters, **switches)[0]
 
-    def arrays(
-        self, name: str, parameters: dict[str, Any] | None = None, **switches: bool
-    ) -> dict[str, npt.NDArray[Any]]:
-        """A statement's columns as arrays; the statement leaves no NULL but in floats, where it becomes NaN."""
-        found = self._execute(name, parameters, switches).fetchnumpy()
-        return {key: _plain(values) for key, values in found.items()}
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
 
     def _execute(
         self, name: str, parameters: dict[str, Any] | None, switches: dict[str, bool]
@@ -108,9 +98,3 @@ class Reader:
             self._queries.append(self._local.query)
         query: Query = self._local.query
         return query
-
-
-def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if isinstance(values, np.ma.MaskedArray):
-        return np.asarray(values.filled(np.nan) if values.dtype.kind == "f" else values.filled())
-    return values

@@ -81,12 +81,4 @@ create table senders (
     seen_ns bigint not null
 );
 
--- The last revision wins: the highest revision, then the latest observation, then the last to arrive.
-create view truths as
-select * from outcomes
-qualify row_number() over (
-    partition by prediction_id, row_index
-    order by revision desc, observe_ns desc, sequence desc
-) = 1;
-
 create table schema_version (version integer not null);

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 _FOLDER: Final = resources.files(__package__ or "")
 # These templates make SQL, not HTML, and values never go in by text: they are parameters ($name).
 _TEMPLATES: Final = Environment(  # noqa: S701
-    loader=FileSystemLoader(str(_FOLDER / "queries")), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(str(_FOLDER / "queries")),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
 )
 _TEMPLATES.globals["sql"] = DuckDB()
 _PARAMETER: Final = re.compile(r"\$([a-z_]+)")

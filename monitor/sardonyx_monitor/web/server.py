@@ -37,7 +37,12 @@ class WebServer:
 
     def __init__(self, app: Starlette) -> None:
         settings = uvicorn.Config(
-            app, lifespan="off", access_log=False, log_config=None, timeout_graceful_shutdown=GRACE_S, server_header=False
+            app,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=GRACE_S,
+            server_header=False,
         )
         self._server = _Server(settings)
         self._task: asyncio.Task[None] | None = None

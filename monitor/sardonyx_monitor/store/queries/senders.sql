@@ -1,0 +1,1 @@
+select instance, service, host, spans_dropped, seen_ns from senders order by instance
