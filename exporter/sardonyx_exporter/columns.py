@@ -112,7 +112,7 @@ def _texts(column: pd.Series[Any]) -> Array:
     for row, value in enumerate(values):
         if not isinstance(value, str):
             raise SourceRefused(
-                f"Column {column.name!r} is text, but row {row} holds {value!r}. Fill it, such as with 'missing', in the"
-                " training data and here."
+                f"Column {column.name!r} is text, but row {row} holds {value!r}. Fill it, such as with 'missing', in"
+                " the training data and here."
             )
     return values

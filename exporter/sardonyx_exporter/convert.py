@@ -1,8 +1,8 @@
 """From a fitted model to ONNX: a ladder of strategies, of which the first that gives equal answers is taken.
 
-scikit-learn computes in double precision, and compares in single precision within its forests. A graph that does the one
-where the model does the other answers differently near thresholds. So a graph gets doubles; where that does not answer as
-the model does, a cast to single precision goes in front of the last step, which is where forests have theirs.
+scikit-learn computes in double precision, and compares in single precision within its forests. A graph that does the
+one where the model does the other answers differently near thresholds. So a graph gets doubles; where that does not
+answer as the model does, a cast to single precision goes in front of the last step, which is where forests have theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from skl2onnx.sklapi import CastTransformer
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
-from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx_exporter.columns import rows_of
 from sardonyx_exporter.graph import Graph
 
@@ -49,8 +48,8 @@ def convert(source: Source) -> Iterator[tuple[str, Callable[[], Graph]]]:
 def float32_step() -> CastTransformer:
     """A step that casts to single precision, to be fitted right before a gradient-boosted tree.
 
-    HistGradientBoosting and LightGBM compare in double precision, which ONNX's trees do not: fitted behind this step they
-    never see a value that single precision cannot hold.
+    HistGradientBoosting and LightGBM compare in double precision, which ONNX's trees do not: fitted behind this step
+    they never see a value that single precision cannot hold.
     """
     return CastTransformer(dtype=np.float32)
 
@@ -59,7 +58,8 @@ def _graph(source: Source, model: Any, number: type[Any], strategy: str) -> Grap
     types = [
         (spec.name, (StringTensorType if spec.is_text else number)([None, spec.width or 1])) for spec in source.inputs
     ]
-    options = {id(_last(model)): {"zipmap": False}} if source.task == pb.TASK_CLASSIFICATION else None
+    # Only classifiers with probabilities have something to unpack.
+    options = {id(_last(model)): {"zipmap": False}} if source.has_probabilities else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The name is fixed: a random one would give equal models different digests.

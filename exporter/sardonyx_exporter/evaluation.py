@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 CONFIDENCE: Final = 0.95
-#: Rows times resamples. 28,000 rows take 100 resamples and 4 s on two shared cores; small hold-outs take the full number.
+#: Rows times resamples: 28,000 rows get 100 resamples, which take 4 s on two shared cores; small hold-outs get all.
 ROWS_RESAMPLED: Final = 2_800_000
 RESAMPLES_MIN: Final = 100
 RESAMPLES_MAX: Final = 200
@@ -116,7 +116,8 @@ def _classification(source: Source, answers: Mapping[str, Array]) -> Callable[[A
 
 
 def _of_probabilities(actual: Array, likely: Array, labels: Array, *, binary: bool) -> dict[str, float]:
-    # Single precision leaves sums that are not quite 1.
+    # Single precision leaves -1e-7, and sums that are not quite 1.
+    likely = np.clip(likely, 0.0, 1.0)
     likely = likely / likely.sum(axis=1, keepdims=True)
     return {
         "roc_auc": _roc_auc(actual, likely, labels, binary=binary),

@@ -54,9 +54,10 @@ class ExportResult:
     def __str__(self) -> str:
         """The result in a few lines, for a notebook."""
         manifest = self.manifest
+        parity = manifest.parity
         lines = [
             f"{manifest.model} version {manifest.version} (interface v{manifest.interface_major}, {self.verdict.kind})",
-            f"  parity: {manifest.parity.holdout_rows} rows, at most {manifest.parity.absolute_difference_max:.1e} apart",
+            f"  parity: {parity.holdout_rows} rows, at most {parity.absolute_difference_max:.1e} apart",
             *(
                 f"  {metric.name}: {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
                 for metric in manifest.evaluation.metrics

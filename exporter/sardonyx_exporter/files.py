@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import joblib
 import pandas as pd
 
 from sardonyx_exporter.errors import SourceRefused
 
-READERS: Final = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+READERS: Final[Mapping[str, Callable[[Path], pd.DataFrame]]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
 
 
 def read_model(path: Path) -> Any:
@@ -42,7 +45,7 @@ def read_holdout(path: Path, target: str) -> tuple[pd.DataFrame, pd.Series[Any]]
     if reader is None:
         raise SourceRefused(f"{str(path)!r} is neither .parquet nor .csv. Write the hold-out as one of the two.")
     try:
-        frame: pd.DataFrame = reader(path)
+        frame = reader(path)
     except Exception as error:  # pyarrow and pandas raise a dozen types for broken files
         raise SourceRefused(f"{str(path)!r} cannot be read: {error}. Write it again.") from error
     if target not in frame.columns:

@@ -78,7 +78,8 @@ def prove(source: Source, tolerance: Tolerance | None = None) -> tuple[Graph, Pa
         if best is None or len(comparison.wrong) < len(best[1].wrong):
             best = graph, comparison
     if best is None:
-        raise ConversionFailed(f"The model has no ONNX form. {_advice(source)} Tried: {'; '.join(failures)}.")
+        advice = _known(source) or "Replace the step that the message names."
+        raise ConversionFailed(f"The model has no ONNX form. {advice} Tried: {'; '.join(failures).rstrip('.')}.")
     raise _refusal(source, *best)
 
 
@@ -164,14 +165,14 @@ def _refusal(source: Source, graph: Graph, comparison: Comparison) -> ParityFail
 
 #: By the name of a step: what is known to go wrong with it, and what helps.
 _KNOWN: Final[dict[str, str]] = {
-    "HistGradientBoosting": "HistGradientBoosting compares in double precision: put sardonyx_exporter.convert.float32_step()"
-    " right before it and fit again.",
-    "LGBM": "LightGBM compares in double precision: put sardonyx_exporter.convert.float32_step() right before it and fit"
-    " again.",
-    "LinearDiscriminantAnalysis": "skl2onnx converts binary LinearDiscriminantAnalysis wrongly: use LogisticRegression.",
-    "CalibratedClassifierCV": "skl2onnx converts isotonic calibration wrongly: use method='sigmoid', or calibrate no"
-    " pipeline.",
-    "TransformedTargetRegressor": "TransformedTargetRegressor has no ONNX form: transform the target outside the model.",
+    "HistGradientBoosting": "HistGradientBoosting compares in double precision: put "
+    "sardonyx_exporter.convert.float32_step() right before it and fit again.",
+    "LGBM": "LightGBM compares in double precision: put sardonyx_exporter.convert.float32_step() right before it and "
+    "fit again.",
+    "LinearDiscriminantAnalysis": "skl2onnx converts it wrongly for two classes: use LogisticRegression.",
+    "CalibratedClassifierCV": "skl2onnx converts isotonic calibration wrongly: use method='sigmoid', or calibrate no "
+    "pipeline.",
+    "TransformedTargetRegressor": "TransformedTargetRegressor has no ONNX form: transform the target outside of it.",
     "HashingVectorizer": "HashingVectorizer has no ONNX form: use TfidfVectorizer.",
     "KernelRidge": "KernelRidge has no ONNX form: use SVR or GaussianProcessRegressor.",
     "KBinsDiscretizer": "KBinsDiscretizer needs encode='onehot-dense' or 'ordinal'.",
@@ -179,9 +180,12 @@ _KNOWN: Final[dict[str, str]] = {
 
 
 def _advice(source: Source) -> str:
+    return _known(source) or "Replace the step that answers otherwise, or loosen the tolerance if you can accept it."
+
+
+def _known(source: Source) -> str:
     text = repr(source.model)
-    known = [advice for name, advice in _KNOWN.items() if name in text]
-    return " ".join(known) or "Replace the step that the message names, or loosen the tolerance if you can accept it."
+    return " ".join(advice for name, advice in _KNOWN.items() if name in text)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What a model does with missing values and unknown categories: asked of the model itself, not guessed from its steps."""
+"""What a model does with missing values and unknown categories: asked of the model, not guessed from its steps."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Policies:
 def probe(source: Source, graph: Graph, tolerance: Tolerance) -> Policies:
     """Ask the model, and hold the graph to what it says.
 
-    A value that the model refuses is refused. One that the model answers is allowed if the graph answers it alike; if it
-    does not, it is refused, with a note: a clear error beats a wrong answer.
+    A value that the model refuses is refused. One that the model answers is allowed if the graph answers it alike; if
+    it does not, it is refused, with a note: a clear error beats a wrong answer.
 
     Raises:
         SourceRefused: the model refuses unknown categories and nowhere says which it knows.
@@ -104,9 +104,9 @@ def _probe_text(
         return Policy(unknown=pb.UNKNOWN_CATEGORY_POLICY_ALLOWED)
     categories = known_categories(source.model, spec.name)
     if categories is None:
+        fate = "refused" if verdict == "refused" else "answered otherwise by ONNX"
         raise SourceRefused(
-            f"An unknown value in {spec.name!r} is {'refused' if verdict == 'refused' else 'answered otherwise by ONNX'},"
-            " and the pipeline does not say which values it knows. Use OneHotEncoder(handle_unknown='ignore')."
+            f"An unknown value in {spec.name!r} is {fate}, and the pipeline does not say which values it knows. Use OneHotEncoder(handle_unknown='ignore')."
         )
     note = "" if verdict == "refused" else f"{spec.name}: ONNX answers unknown values otherwise: they are refused."
     return Policy(unknown=pb.UNKNOWN_CATEGORY_POLICY_REFUSED, categories=categories, note=note)

@@ -60,6 +60,11 @@ class Source:
     classes: Array = field(default_factory=lambda: np.array([]))
 
     @property
+    def has_probabilities(self) -> bool:
+        """Whether the model says how likely each class is."""
+        return any(output.name == PROBABILITIES for output in self.outputs)
+
+    @property
     def rows(self) -> int:
         """How many rows the hold-out has."""
         return len(self.features)
@@ -83,8 +88,8 @@ def read_source(model: Any, features: Any, target: Any) -> Source:
     """Find out what a model is, from the model and its hold-out.
 
     Raises:
-        SourceRefused: it is not fitted, is neither classifier nor regressor, does not take these columns, or the hold-out
-            cannot be used; the message says what to do.
+        SourceRefused: it is not fitted, is neither classifier nor regressor, does not take these columns, or the
+            hold-out cannot be used; the message says what to do.
     """
     _check_fitted(model)
     data = _known_columns(model, _as_data(features))

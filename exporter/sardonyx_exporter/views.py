@@ -105,10 +105,14 @@ def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> 
         f"{heading} {_live_mark(manifest, routes)}",
         manifest.description,
         f"exported {manifest.create_time.ToDatetime():%Y-%m-%d %H:%M} UTC by {manifest.author}",
-        f"parity: {parity.holdout_rows} hold-out rows and {parity.edge_rows} edge rows, at most"
-        f" {parity.absolute_difference_max:.1e} apart ({graph.strategy}, opset {graph.opset})",
-        f"git {manifest.lineage.git_commit[:12] or 'none'}{' (changed)' if manifest.lineage.git_dirty else ''};"
-        f" training data: {manifest.lineage.training_data or 'not stated'}",
+        (
+            f"parity: {parity.holdout_rows} hold-out rows and {parity.edge_rows} edge rows, at most"
+            f" {parity.absolute_difference_max:.1e} apart ({graph.strategy}, opset {graph.opset})"
+        ),
+        (
+            f"git {manifest.lineage.git_commit[:12] or 'none'}{' (changed)' if manifest.lineage.git_dirty else ''};"
+            f" training data: {manifest.lineage.training_data or 'not stated'}"
+        ),
     ]
     return [
         "\n".join(fact for fact in facts if fact),

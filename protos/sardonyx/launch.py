@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
-USAGE_ERROR = 2
+USAGE_ERROR: Final = 2
+
+#: What each program imports beyond the bare install, some of it only in its children or long after its start.
+_NEEDS: Final = {
+    "server": ("click", "grpc_health", "grpc_reflection", "obstore", "onnxruntime", "opentelemetry.sdk", "uvloop"),
+    "exporter": (
+        "click",
+        "joblib",
+        "obstore",
+        "onnx",
+        "onnxruntime",
+        "pandas",
+        "pyarrow",
+        "rich",
+        "sklearn",
+        "skl2onnx",
+    ),
+    "monitor": (
+        "click",
+        "duckdb",
+        "grpc_health",
+        "jinja2",
+        "obstore",
+        "opentelemetry.proto",
+        "plotly",
+        "starlette",
+        "uvicorn",
+    ),
+}
 
 
 def server() -> None:
@@ -25,13 +54,18 @@ def monitor() -> None:
 
 
 def _launch(part: str) -> None:
+    for package in _NEEDS[part]:
+        if not _is_installed(package):
+            _explain(part, package)
+    importlib.import_module(f"sardonyx_{part}.app").main()
+
+
+def _is_installed(package: str) -> bool:
     try:
-        app = importlib.import_module(f"sardonyx_{part}.app")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("sardonyx"):
-            raise
-        _explain(part, error.name or "a package")
-    app.main()
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        # Of a dotted name, the parent is missing.
+        return False
 
 
 def _explain(part: str, missing: str) -> NoReturn:

@@ -41,6 +41,12 @@ CODES: Final[dict[type[errors.SardonyxError], grpc.StatusCode]] = {
 #: Where a server says "later" and not when.
 _RETRY_AFTER_S: Final = 1.0
 
+# Trailers of more than 8 KiB may be refused on their way, and then the caller learns nothing of what was wrong. The
+# message travels twice, once with up to three bytes for each of its own; details grow by a third in base64.
+_MESSAGE_BYTES_MAX: Final = 1024
+_TEXT_BYTES_MAX: Final = 240
+_LIST_BYTES_MAX: Final = 1200
+
 
 class RpcStatus(NamedTuple):
     """What a gRPC handler aborts with: ``await context.abort(*status)``."""
@@ -57,10 +63,11 @@ def to_rpc(error: errors.SardonyxError) -> RpcStatus:
         TypeError: the error is not one that crosses the wire; the caller answers with an InternalError instead.
     """
     code = code_of(error)
-    status = status_pb2.Status(code=code.value[0], message=error.message)
+    message = _cut(error.message, _MESSAGE_BYTES_MAX)
+    status = status_pb2.Status(code=code.value[0], message=message)
     for detail in _details(error):
         status.details.add().Pack(detail)
-    return RpcStatus(code, error.message, ((DETAILS_KEY, status.SerializeToString()),))
+    return RpcStatus(code, message, ((DETAILS_KEY, status.SerializeToString()),))
 
 
 def code_of(error: errors.SardonyxError) -> grpc.StatusCode:
@@ -76,11 +83,13 @@ def from_rpc(code: grpc.StatusCode, message: str, trailing_metadata: Iterable[An
     metadata = tuple(trailing_metadata)
     info, violations = _read_details(metadata)
     wait_s = retry_after_s(metadata)
+    wait_s = _RETRY_AFTER_S if wait_s is None else wait_s
     make = _MAKERS.get(info.reason) if info.domain == DOMAIN else None
-    if make is not None:
-        error = make(dict(info.metadata), violations, _RETRY_AFTER_S if wait_s is None else wait_s)
-    else:
-        error = _foreign(code, message, _RETRY_AFTER_S if wait_s is None else wait_s)
+    try:
+        error = make(dict(info.metadata), violations, wait_s) if make else _foreign(code, message, wait_s)
+    except (KeyError, ValueError):
+        # Another release, which names its variables otherwise.
+        error = _foreign(code, message, wait_s)
     # The server's own sentence, word for word: it may be of a later release than this client.
     error.args = (message,)
     return error
@@ -101,10 +110,31 @@ def _details(error: errors.SardonyxError) -> Iterable[Any]:
 
 def _bad_request(violations: Sequence[errors.Violation]) -> error_details_pb2.BadRequest:
     request = error_details_pb2.BadRequest()
-    for violation in violations:
-        field = violation.field if violation.row is None else f"{violation.field}#{violation.row}"
-        request.field_violations.add(field=field, description=violation.description)
+    for position, violation in enumerate(violations):
+        row = "" if violation.row is None else f"#{violation.row}"
+        field = _cut(violation.field, _TEXT_BYTES_MAX) + row
+        request.field_violations.add(field=field, description=_cut(violation.description, _TEXT_BYTES_MAX))
+        if request.ByteSize() > _LIST_BYTES_MAX and position + 1 < len(violations):
+            left = len(violations) - position - 1
+            request.field_violations.add(field="request", description=f"{left} more. Mend these first.")
+            break
     return request
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    """The text's beginning, where all of it is too long to travel."""
+    encoded = text.encode(errors="replace")
+    return text if len(encoded) <= bytes_max else encoded[:bytes_max].decode(errors="ignore") + " …"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """A list in JSON, as much of it as can travel."""
+    kept: list[str] = []
+    for text in texts:
+        if len(json.dumps([*kept, text])) > _LIST_BYTES_MAX:
+            break
+        kept.append(text)
+    return json.dumps(kept)
 
 
 def _reason(kind: type[errors.SardonyxError]) -> str:
@@ -115,15 +145,15 @@ def _metadata(error: errors.SardonyxError) -> dict[str, str]:
     """Every variable of the message, as AIP-193 asks: keys in lowerCamelCase."""
     match error:
         case errors.ModelNotFound(model=model, nearest=names):
-            return {"model": model, "nearest": json.dumps(names)}
+            return {"model": _cut(model, _TEXT_BYTES_MAX), "nearest": _listed(names)}
         case errors.VersionNotFound(model=model, version=version, nearest=names):
-            return {"model": model, "version": version, "nearest": json.dumps(names)}
+            return {"model": model, "version": _cut(version, _TEXT_BYTES_MAX), "nearest": _listed(names)}
         case errors.RouteNotFound(model=model, route=route, nearest=names):
-            return {"model": model, "route": route, "nearest": json.dumps(names)}
+            return {"model": model, "route": _cut(route, _TEXT_BYTES_MAX), "nearest": _listed(names)}
         case errors.VersionNotReady(model=model, version=number, state=state):
             return {"model": model, "version": str(number), "state": state}
         case errors.RuleBroken(differences=differences):
-            return {"differences": json.dumps(differences)}
+            return {"differences": _listed(differences)}
         case errors.InternalError(error_id=error_id):
             return {"errorId": error_id}
         case _:

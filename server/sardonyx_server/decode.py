@@ -53,6 +53,11 @@ class _Plan:
     may_miss: bool
     categories: frozenset[str] | None
 
+    @property
+    def values(self) -> str:
+        """How many a row has, in words."""
+        return f"{self.width} values" if self.width else "one value"
+
     @classmethod
     def of(cls, tensor: Input, binding: Binding) -> _Plan:
         refused = tensor.unknown_category == UNKNOWN_CATEGORY_POLICY_REFUSED
@@ -118,7 +123,7 @@ class Decoder:
     def _missing(self, request: ModelInferRequest) -> list[Violation]:
         sent = {tensor.name for tensor in request.inputs}
         return [
-            Violation(plan.field, f"missing. Send it as {plan.datatype}, one value a row.")
+            Violation(plan.field, f"missing. Send it as {plan.datatype}, {plan.values} a row.")
             for plan in self._plans.values()
             if plan.name not in sent
         ]

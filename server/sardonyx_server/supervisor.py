@@ -39,6 +39,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._announced = False
         self._failed = False
+        self._workers: set[Process] = set()
 
     def run(self) -> int:
         """Supervise until a signal ends it; the exit status: 0 when every worker ended well."""
@@ -57,8 +58,15 @@ class Supervisor:
     async def _supervise(self, config: Config) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._stop)
         await asyncio.gather(*(self._keep_running(config, index) for index in range(config.workers)))
+
+    def _stop(self) -> None:
+        """End the workers; a second signal tells them that there is no time for a grace."""
+        if self._stopping.is_set():
+            for process in self._workers:
+                _terminate(process)
+        self._stopping.set()
 
     async def _keep_running(self, config: Config, index: int) -> None:
         delay_s = RESTART_DELAY_S
@@ -83,30 +91,40 @@ class Supervisor:
             # A Ctrl-C reaches the whole group of a terminal: the workers are to hear of it from here alone.
             start_new_session=True,
         )
+        self._workers.add(process)
         announcing = asyncio.create_task(self._announce(process, config.address))
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             await self._end(process, ended)
-        announcing.cancel()
+        self._workers.discard(process)
         stopping.cancel()
-        return await ended
+        status = await ended
+        # Before it listens for signals one ends it at once, and well: there is nothing to drain yet.
+        accepted = await announcing
+        return status if accepted or status != -signal.SIGTERM else 0
 
     async def _end(self, process: Process, ended: asyncio.Task[int]) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        _terminate(process)
         done, _ = await asyncio.wait([ended], timeout=self._config.drain_timeout_s + KILL_AFTER_S)
         if not done:
             LOG.error("worker %d did not end in time; killing it", process.pid)
             process.kill()
 
-    async def _announce(self, process: Process, address: Address) -> None:
-        """Say once that the port answers: a worker writes a line when it accepts connections."""
-        if process.stdout is not None and await process.stdout.readline() and not self._announced:
+    async def _announce(self, process: Process, address: Address) -> bool:
+        """Say once that the port answers: a worker writes a line when it accepts connections. Whether this one did."""
+        accepted = process.stdout is not None and bool(await process.stdout.readline())
+        if accepted and not self._announced:
             self._announced = True
             sys.stdout.write(f"sardonyx-server listening on {address}\n")
             sys.stdout.flush()
+        return accepted
+
+
+def _terminate(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
 
 
 def _reserve(address: Address) -> socket.socket:

@@ -195,5 +195,5 @@ def _from_json(data: bytes, message: M, path: str) -> M:
     try:
         # A later release may have written fields that this one does not know.
         return json_format.Parse(data, message, ignore_unknown_fields=True)
-    except json_format.ParseError as error:
+    except (json_format.ParseError, UnicodeDecodeError) as error:
         raise RegistryCorrupt(f"{path} cannot be read: {error}. Restore it from a backup.") from error
