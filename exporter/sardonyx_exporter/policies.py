@@ -106,7 +106,8 @@ def _probe_text(
     if categories is None:
         fate = "refused" if verdict == "refused" else "answered otherwise by ONNX"
         raise SourceRefused(
-            f"An unknown value in {spec.name!r} is {fate}, and the pipeline does not say which values it knows. Use OneHotEncoder(handle_unknown='ignore')."
+            f"An unknown value in {spec.name!r} is {fate}, and the pipeline does not say which values it knows."
+            " Use OneHotEncoder(handle_unknown='ignore')."
         )
     note = "" if verdict == "refused" else f"{spec.name}: ONNX answers unknown values otherwise: they are refused."
     return Policy(unknown=pb.UNKNOWN_CATEGORY_POLICY_REFUSED, categories=categories, note=note)

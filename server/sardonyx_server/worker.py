@@ -34,6 +34,7 @@ from sardonyx_server.telemetry.sender import Sender
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: Of the time for a drain, what is kept for sending the last spans.
 FLUSH_SHARE: Final = 0.2
 
@@ -95,6 +96,7 @@ class Worker:
         if self._sender:
             await asyncio.to_thread(self._sender.stop, flush_s)
         LOG.info("drained after %.1f s", time.monotonic() - started)
+        self._ignore_signals()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless a second signal says that there is no time."""
@@ -147,10 +149,16 @@ class Worker:
 
     def _listen_for_the_end(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             loop.add_signal_handler(number, self._stop.set)
         # The supervisor never writes: a readable standard input is a closed one.
         loop.add_reader(sys.stdin.fileno(), self._orphaned)
+
+    def _ignore_signals(self) -> None:
+        """A repeated signal must not make a bad end of a good one while the interpreter goes down."""
+        for number in SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def _orphaned(self) -> None:
         if not os.read(sys.stdin.fileno(), 1):

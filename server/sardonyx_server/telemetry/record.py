@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-# https://www.w3.org/TR/trace-context/#traceparent-header; version ff is forbidden, later versions may be longer.
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+# https://www.w3.org/TR/trace-context/#traceparent-header; version ff is forbidden, versions after 00 may be longer.
+_TRACEPARENT: Final = re.compile(r"(?!ff)(?!00.{53}.)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 
 
 class TraceParent(NamedTuple):

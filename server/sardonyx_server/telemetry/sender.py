@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from sardonyx import status
@@ -17,13 +18,14 @@ from sardonyx_server.telemetry.batch import BatchWriter
 from sardonyx_server.telemetry.otlp import SpanWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sardonyx_server.config import Address
     from sardonyx_server.telemetry.record import Record
 
 METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
-#: What may wait: at 5,000 requests a second a collector may be gone for about 13 s. A record of one row takes about 1
-#: kB.
+#: What may wait: at 5,000 requests a second a collector may be gone for about 13 s. A record of one row takes 1 kB.
 RECORDS_MAX: Final = 65_536
 #: Rows of output that may wait: an answer of 1,024 rows with two probabilities takes about 30 kB.
 ROWS_MAX: Final = 1_048_576
@@ -71,6 +73,7 @@ class Sender:
         self._batches = BatchWriter()
         self._wake = threading.Event()
         self._stop_at: float | None = None
+        self._call: grpc.Future[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
     @property
@@ -103,7 +106,10 @@ class Sender:
             return
         self._stop_at = time.monotonic() + timeout_s
         self._wake.set()
-        self._thread.join(timeout_s + 1.0)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive() and self._call is not None:
+            self._call.cancel()
+            self._thread.join(1.0)
         self._lost += len(self._records)
         if self._records:
             LOG.warning("telemetry: %d spans were not sent before the end", len(self._records))
@@ -118,31 +124,45 @@ class Sender:
                     self._wake.wait(DELAY_S)
                     self._wake.clear()
                 if self._records:
-                    try:
-                        self._send(export, *self._next_batch())
-                    except Exception:
-                        # Telemetry must outlive its own bugs: the next batch may be another one.
-                        LOG.exception("telemetry: a batch was lost")
+                    self._deliver(export, self._next_spans())
                 if self._expired():
                     return
 
-    def _next_batch(self) -> tuple[bytes, int]:
-        """The oldest spans, up to the limits, and their number."""
+    def _deliver(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], spans: Sequence[bytes]) -> None:
+        """Send spans; each is counted as sent or as lost, whatever happens."""
+        try:
+            self._send(export, self._batches.write(spans, self.dropped), len(spans))
+        except Exception:
+            # Telemetry must outlive its own bugs: the next batch may fare better.
+            LOG.exception("telemetry: a batch was lost")
+            self._lost += len(spans)
+
+    def _next_spans(self) -> list[bytes]:
+        """The oldest spans, up to the limits."""
         spans: list[bytes] = []
         size = 0
         while self._records and len(spans) < BATCH_RECORDS and size < BATCH_BYTES_MAX:
             record = self._records.popleft()
             self._rows_out += _kept_rows(record)
-            spans.append(self._spans.write(record))
-            size += len(spans[-1])
-        return self._batches.write(spans, self.dropped), len(spans)
+            try:
+                spans.append(self._spans.write(record))
+            except Exception:
+                LOG.exception("telemetry: a span was lost")
+                self._lost += 1
+            else:
+                size += len(spans[-1])
+        return spans
 
     def _send(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], batch: bytes, count: int) -> None:
         """Send a batch until it is taken, refused for good, or time is up."""
         backoff_s = BACKOFF_S
         while True:
+            self._call = export.future(batch, timeout=self._timeout_s())
             try:
-                answer = export(batch, timeout=self._timeout_s())
+                answer = self._call.result()
+            except grpc.FutureCancelledError:
+                self._lost += count
+                return
             except grpc.RpcError as error:
                 wait_s = _wait_s(error, backoff_s)
                 self._report(f"{error.code().name}: {error.details()}")
@@ -157,7 +177,11 @@ class Sender:
 
     def _count(self, answer: bytes, count: int) -> None:
         """A collector may refuse a part; that part must not be sent again."""
-        partial = ExportTraceServiceResponse.FromString(answer).partial_success
+        try:
+            partial = ExportTraceServiceResponse.FromString(answer).partial_success
+        except DecodeError:
+            # The call succeeded: whatever the answer is meant to say, the spans were taken.
+            partial = ExportTraceServiceResponse().partial_success
         rejected = min(max(partial.rejected_spans, 0), count)
         self.sent += count - rejected
         self._lost += rejected
