@@ -105,9 +105,8 @@ def rollback(
     def go_back(routes: Routes) -> Event:
         live = routes.majors.get(wanted)
         if live is None or not live.previous:
-            raise RuleBroken(
-                f"Nothing was live before on v{wanted} of {name!r}: there is nothing to go back to. Promote a version."
-            )
+            route = f"v{wanted} of {name!r}" if wanted else repr(name)
+            raise RuleBroken(f"Nothing was live before on {route}: there is nothing to go back to. Promote a version.")
         return Event(
             kind=Event.KIND_ROLLED_BACK, version=live.previous[-1], interface_major=wanted, actor=who, reason=reason
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from sardonyx import __version__
 from sardonyx.errors import ModelNotFound, SardonyxError
@@ -151,15 +153,11 @@ def _sentences() -> Iterator[None]:
         raise click.ClickException(error.message) from None
 
 
-def _say(data: Any, *texts: Any, as_json: bool) -> None:
+def _say(data: Any, *texts: Table | Text | str, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(data, indent=2))
+        click.echo(json.dumps(data, indent=2, allow_nan=False))
         return
-    console = Console(soft_wrap=True) if all(isinstance(text, str) for text in texts) else Console()
+    console = Console()
     for text in texts:
-        console.print(text, highlight=False, markup=not _is_plain(text))
-
-
-def _is_plain(text: Any) -> bool:
-    """Text of an act or export holds brackets of its own; only tables and headings have markup."""
-    return isinstance(text, str) and "[bold]" not in text
+        # Tables fit the terminal; sentences may be piped somewhere, and are not cut into lines.
+        console.print(Text(text) if isinstance(text, str) else text, soft_wrap=not isinstance(text, Table))

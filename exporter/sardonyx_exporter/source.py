@@ -118,11 +118,7 @@ def _classifier(
     classes = np.asarray(model.classes_) if not isinstance(model.classes_, list) else np.array([])
     if classes.ndim != 1 or not len(classes):
         raise SourceRefused("The model predicts several labels at once. Export one model for each label.")
-    unknown = sorted({str(value) for value in np.unique(truth)} - {str(value) for value in classes.tolist()})
-    if unknown:
-        raise SourceRefused(
-            f"The hold-out's target holds {', '.join(unknown)}, which the model never saw. Remove them."
-        )
+    truth = _as_classes(truth, classes)
     if len(np.unique(truth)) < 2:
         raise SourceRefused(
             "The hold-out's target holds one class only: nothing can be evaluated on it. Use more rows."
@@ -131,6 +127,19 @@ def _classifier(
     if PROBABILITIES in answers:
         outputs.append(OutputSpec(PROBABILITIES, pb.OUTPUT_KIND_PROBABILITIES, pb.DATATYPE_FP64, len(classes)))
     return Source(model, data, truth, pb.TASK_CLASSIFICATION, inputs, outputs, classes)
+
+
+def _as_classes(truth: Array, classes: Array) -> Array:
+    """The truth in the classes' own type: a CSV file may hold True as text."""
+    by_name = {str(value): value for value in classes.tolist()}
+    names = [str(value) for value in truth.tolist()]
+    unknown = sorted(set(names) - by_name.keys())
+    if unknown:
+        raise SourceRefused(
+            f"The hold-out's target holds {', '.join(unknown[:5])}, and the model's classes are "
+            f"{', '.join(by_name)}. Write the truth as the classes are, and leave out rows of any other class."
+        )
+    return np.array([by_name[name] for name in names], dtype=classes.dtype)
 
 
 def _label_type(classes: Array) -> pb.Datatype.ValueType:

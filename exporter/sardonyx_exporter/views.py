@@ -1,12 +1,17 @@
-"""What the command line shows: tables for people, plain data for scripts."""
+"""What the command line shows: tables for people, plain data for scripts.
+
+What authors wrote is shown as Text, never as rich's markup: a column may well be called ``delay [min]``.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 from rich.table import Table
+from rich.text import Text
 
 from sardonyx.interface import DATATYPE_NAMES, shape_of
 from sardonyx.registry.v1 import interface_pb2 as pb
@@ -76,7 +81,8 @@ def list_table(entries: Sequence[tuple[Manifest, Routes]]) -> Table:
     table = Table("model", "version", "interface", "live", "hold-out", "created", "author")
     for manifest, routes in entries:
         primary = next((each for each in manifest.evaluation.metrics if each.name == manifest.evaluation.primary), None)
-        table.add_row(
+        _add_row(
+            table,
             manifest.model,
             str(manifest.version),
             f"v{manifest.interface_major}",
@@ -97,12 +103,15 @@ def show_data(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> di
     }
 
 
-def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> list[Table | str]:
+def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> list[Table | Text]:
     """One version whole, for people."""
     parity, graph = manifest.parity, manifest.graph
-    heading = f"[bold]{manifest.model} version {manifest.version}[/bold], interface v{manifest.interface_major}"
+    heading = Text.assemble(
+        (f"{manifest.model} version {manifest.version}", "bold"),
+        f", interface v{manifest.interface_major} ",
+        _live_mark(manifest, routes),
+    )
     facts = [
-        f"{heading} {_live_mark(manifest, routes)}",
         manifest.description,
         f"exported {manifest.create_time.ToDatetime():%Y-%m-%d %H:%M} UTC by {manifest.author}",
         (
@@ -115,7 +124,7 @@ def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> 
         ),
     ]
     return [
-        "\n".join(fact for fact in facts if fact),
+        Text("\n").join([heading, *(Text(fact) for fact in facts if fact)]),
         _inputs(manifest),
         _outputs(manifest),
         _metrics(manifest),
@@ -126,7 +135,8 @@ def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> 
 def _inputs(manifest: Manifest) -> Table:
     table = Table("no.", "input", "type", "shape", "missing", "unknown category", title="inputs", title_justify="left")
     for tensor in manifest.interface.inputs:
-        table.add_row(
+        _add_row(
+            table,
             str(tensor.number),
             tensor.name,
             DATATYPE_NAMES[tensor.datatype],
@@ -147,8 +157,8 @@ def _outputs(manifest: Manifest) -> Table:
     table = Table("no.", "output", "type", "shape", "classes", title="outputs", title_justify="left")
     for output in manifest.interface.outputs:
         shape = str(shape_of(output))
-        table.add_row(
-            str(output.number), output.name, DATATYPE_NAMES[output.datatype], shape, ", ".join(output.classes)
+        _add_row(
+            table, str(output.number), output.name, DATATYPE_NAMES[output.datatype], shape, ", ".join(output.classes)
         )
     return table
 
@@ -160,14 +170,15 @@ def _metrics(manifest: Manifest) -> Table:
     for metric in evaluation.metrics:
         mark = " *" if metric.name == evaluation.primary else ""
         better = "higher" if metric.higher_is_better else "lower"
-        table.add_row(f"{metric.name}{mark}", f"{metric.value:.4f}", f"{metric.low:.4f} – {metric.high:.4f}", better)
+        _add_row(table, f"{metric.name}{mark}", f"{metric.value:.4f}", f"{metric.low:.4f} – {metric.high:.4f}", better)
     return table
 
 
 def _events(events: Sequence[Event]) -> Table:
     table = Table("no.", "time (UTC)", "event", "interface", "by", "reason", title="events", title_justify="left")
     for event in events:
-        table.add_row(
+        _add_row(
+            table,
             str(event.sequence),
             event.time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
             Event.Kind.Name(event.kind).removeprefix("KIND_").lower().replace("_", "-"),
@@ -182,15 +193,21 @@ def _is_default(manifest: Manifest, routes: Routes) -> bool:
     return manifest.version in routes.live_versions and manifest.interface_major == routes.default_major
 
 
-def _live_mark(manifest: Manifest, routes: Routes) -> str:
+def _live_mark(manifest: Manifest, routes: Routes) -> Text:
     if manifest.version not in routes.live_versions:
-        return ""
-    return "[green]live, default[/green]" if _is_default(manifest, routes) else "[green]live[/green]"
+        return Text("")
+    return Text("live, default" if _is_default(manifest, routes) else "live", style="green")
+
+
+def _add_row(table: Table, *cells: str | Text) -> None:
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def _metric_text(metric: Metric) -> str:
-    return f"{metric.name} {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]".replace("[", "\\[")
+    return f"{metric.name} {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
 
 
-def _metric_data(metric: Metric) -> dict[str, float]:
-    return {"value": metric.value, "low": metric.low, "high": metric.high}
+def _metric_data(metric: Metric) -> dict[str, float | None]:
+    """None where a figure is not defined, such as R² of one row: JSON has no NaN."""
+    figures = {"value": metric.value, "low": metric.low, "high": metric.high}
+    return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}

@@ -19,7 +19,7 @@ function layout(model, extra = {}) {
     font: { color: colour("soft"), size: 12, family: "system-ui, sans-serif" },
     hovermode: charts.clientWidth < NARROW_PX ? "closest" : "x unified",
     hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("line"), font: { color: colour("ink") } },
-    legend: { orientation: "h", y: 1.12, x: 0 },
+    legend: { orientation: "h", x: 0, y: 1.04, yanchor: "bottom" },
     // The same value at each update: what a person zoomed to stays.
     uirevision: "same",
     shapes: model.moments.filter((each) => within(each, model.window)).map(momentLine),
@@ -38,6 +38,8 @@ function momentLine(moment) {
     label: { text: `${moment.rolled_back ? "back to" : "live"} ${moment.version}`, font: { size: 10, color: versionColour(moment.version) }, textposition: "end", textangle: 0, yanchor: "top", padding: 2 },
   };
 }
+
+const byVersion = (series) => series.toSorted((one, other) => one.version - other.version);
 
 // A step without requests is a gap, not a line across it.
 function line(series, values, extra) {
@@ -66,12 +68,12 @@ function errors(model) {
 }
 
 function coverage(model) {
-  return model.quality.map((series) =>
+  return byVersion(model.quality).map((series) =>
     line(series, series.coverage.map((share) => 100 * share), { name: versionName(series.version), line: { color: versionColour(series.version) } }));
 }
 
 function accuracy(model) {
-  return model.quality.flatMap((series) => {
+  return byVersion(model.quality).flatMap((series) => {
     const scale = SHARES.has(series.metric) ? 100 : 1;
     const scaled = (values) => values.map((value) => (value === null ? null : value * scale));
     const own = versionColour(series.version);

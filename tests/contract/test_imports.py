@@ -1,0 +1,88 @@
+"""Who may import whom: the parts know the contract, and never one another."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {
+    "sardonyx": ROOT / "protos" / "sardonyx",
+    "sardonyx_server": ROOT / "server" / "sardonyx_server",
+    "sardonyx_exporter": ROOT / "exporter" / "sardonyx_exporter",
+    "sardonyx_monitor": ROOT / "monitor" / "sardonyx_monitor",
+}
+PARTS = sorted(FOLDERS.keys() - {"sardonyx"})
+
+
+def _imported(file: Path) -> set[str]:
+    """The top-level packages that a file imports, anywhere in it; strings given to import_module count too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(), str(file))):
+        match node:
+            case ast.Import(names=names):
+                found.update(alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                found.add(module)
+            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(module)), *_]):
+                found.add(module)
+    return {name.partition(".")[0] for name in found}
+
+
+def _all_imported(package: str) -> dict[str, set[str]]:
+    return {str(file.relative_to(ROOT)): _imported(file) for file in sorted(FOLDERS[package].rglob("*.py"))}
+
+
+def test_there_is_something_to_look_at() -> None:
+    """Every folder of the four packages holds modules: the tests below see the real ones."""
+    assert all(len(_all_imported(package)) > 3 for package in FOLDERS)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_imports_no_other_part(part: str) -> None:
+    """Server, exporter and monitor share the contract alone."""
+    others = set(PARTS) - {part}
+
+    assert {file: names & others for file, names in _all_imported(part).items() if names & others} == {}
+
+
+def test_the_contract_imports_no_part() -> None:
+    """The contract stands below all three."""
+    assert {file: names for file, names in _all_imported("sardonyx").items() if names & set(PARTS)} == {}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_uses_the_contract(part: str) -> None:
+    """Each part imports the contract's package."""
+    assert any("sardonyx" in names for names in _all_imported(part).values())
+
+
+#: What a bare install holds beside the standard library, by import name.
+BARE = {"sardonyx", "grpc", "google", "numpy", "obstore"}
+
+
+def test_the_contract_needs_a_bare_install_only() -> None:
+    """The contract and the client import nothing of an extra but obstore, which only the registry's store needs."""
+    allowed = BARE | set(sys.stdlib_module_names)
+    found = {file: names - allowed for file, names in _all_imported("sardonyx").items()}
+    needs_obstore = [file for file, names in _all_imported("sardonyx").items() if "obstore" in names]
+
+    # DataFrames are taken where the caller has pandas: the import is the caller's own.
+    assert {file: names for file, names in found.items() if names - {"pandas"}} == {}
+    assert needs_obstore == ["protos/sardonyx/registry/store.py"]
+
+
+HEAVY = ["onnxruntime", "onnx", "skl2onnx", "sklearn", "pandas", "duckdb", "obstore", "plotly", "starlette"]
+
+
+@pytest.mark.parametrize("module", ["sardonyx", "sardonyx.client", "sardonyx.status", "sardonyx.telemetry"])
+def test_a_client_loads_nothing_heavy(module: str) -> None:
+    """Importing the client loads no package of an extra."""
+    program = f"import {module}, sys; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout == "[]\n", done.stderr

@@ -1,0 +1,321 @@
+"""The life of versions: its rules as tables, and what callers see of it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from sardonyx.errors import RegistryCorrupt
+from sardonyx.oip import messages as oip
+from sardonyx.registry import Registry
+from sardonyx.serving.v1 import model_service_pb2 as serving
+from sardonyx_exporter import promote, rollback
+from sardonyx_server.life.policy import Drain, Forget, Load, Restore, Route, Snapshot, Unload, next_action
+from sardonyx_server.life.states import MOVES, State, check_move
+from server.scene import (
+    ALONE,
+    answers,
+    array_of,
+    ask,
+    blob_path,
+    export_regressor,
+    failure_of,
+    get_model,
+    get_server,
+    infer,
+    regressor_request,
+    states_of,
+    wait_until,
+)
+from support.programs import running_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sardonyx_server.life.policy import Action
+
+MODEL = "life"
+ROW = array_of(31, rows=1)
+
+
+# The rules
+
+
+@pytest.mark.parametrize(
+    ("state", "wished", "routed", "in_flight", "action"),
+    [
+        # Wished for: on the way to the route, and there.
+        (State.NEW, True, False, 0, Load(1)),
+        (State.LOADING, True, False, 0, None),
+        (State.VERIFYING, True, False, 0, None),
+        (State.READY, True, False, 0, Route(1)),
+        (State.READY, True, True, 0, None),
+        (State.READY, True, True, 5, None),
+        (State.DRAINING, True, False, 5, Restore(1)),
+        (State.DRAINING, True, False, 0, Restore(1)),
+        (State.FAILED, True, False, 0, None),
+        # Not wished for any more: off the route first, then out of memory.
+        (State.NEW, False, False, 0, Forget(1)),
+        (State.LOADING, False, False, 0, None),
+        (State.VERIFYING, False, False, 0, None),
+        (State.READY, False, True, 0, None),
+        (State.READY, False, True, 5, None),
+        (State.READY, False, False, 0, Drain(1)),
+        (State.READY, False, False, 5, Drain(1)),
+        (State.DRAINING, False, False, 5, None),
+        (State.DRAINING, False, False, 0, Unload(1)),
+        (State.UNLOADED, False, False, 0, Forget(1)),
+        (State.FAILED, False, False, 0, Forget(1)),
+    ],
+)
+def test_the_next_action_of_one_version(
+    state: State, wished: bool, routed: bool, in_flight: int, action: Action | None
+) -> None:
+    """One version's next action follows from its state, the wish, its route and its requests alone."""
+    assert next_action([Snapshot(1, 1, state, wished, routed, in_flight)]) == action
+
+
+def test_nothing_is_done_for_no_versions() -> None:
+    """A model without versions is as it should be."""
+    assert next_action([]) is None
+
+
+def test_a_swap_takes_its_steps_in_the_order_that_loses_no_call() -> None:
+    """The new version is loaded and routed before the old one drains, and that is unloaded when its calls are done."""
+    old = Snapshot(1, 1, State.READY, wished=False, routed=True, in_flight=2)
+    new = Snapshot(2, 1, State.NEW, wished=True, routed=False, in_flight=0)
+    ready = Snapshot(2, 1, State.READY, wished=True, routed=False, in_flight=0)
+    routed = Snapshot(2, 1, State.READY, wished=True, routed=True, in_flight=3)
+    left = Snapshot(1, 1, State.READY, wished=False, routed=False, in_flight=2)
+    draining = Snapshot(1, 1, State.DRAINING, wished=False, routed=False, in_flight=2)
+    done = Snapshot(1, 1, State.DRAINING, wished=False, routed=False, in_flight=0)
+    unloaded = Snapshot(1, 1, State.UNLOADED, wished=False, routed=False, in_flight=0)
+    assert next_action([old, new]) == Load(2)
+    assert next_action([old, ready]) == Route(2)
+    assert next_action([left, routed]) == Drain(1)
+    assert next_action([draining, routed]) is None
+    assert next_action([done, routed]) == Unload(1)
+    assert next_action([unloaded, routed]) == Forget(1)
+
+
+def test_a_version_that_failed_leaves_the_old_one_alone() -> None:
+    """While the wished version has failed, nothing happens to the one that answers."""
+    old = Snapshot(1, 1, State.READY, wished=False, routed=True, in_flight=2)
+    failed = Snapshot(2, 1, State.FAILED, wished=True, routed=False, in_flight=0)
+    assert next_action([old, failed]) is None
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(State, State)))
+def test_moves_are_those_of_the_drawing(before: State, after: State) -> None:
+    """A version moves as the drawing of its states says, and every other move is an error."""
+    legal = {
+        (State.NEW, State.LOADING),
+        (State.LOADING, State.VERIFYING),
+        (State.LOADING, State.FAILED),
+        (State.VERIFYING, State.READY),
+        (State.VERIFYING, State.FAILED),
+        (State.READY, State.DRAINING),
+        (State.DRAINING, State.READY),
+        (State.DRAINING, State.UNLOADED),
+        (State.FAILED, State.NEW),
+    }
+    if (before, after) in legal:
+        check_move(before, after)
+    else:
+        with pytest.raises(RuntimeError, match=f"from {before.name} to {after.name}"):
+            check_move(before, after)
+
+
+def test_states_are_model_services() -> None:
+    """State numbers and names are those that ModelService answers, and each has its moves."""
+    public = {name.removeprefix("STATE_"): number for name, number in serving.State.items()}
+    assert {state.name: int(state) for state in State} == {
+        name: number for name, number in public.items() if name != "UNSPECIFIED"
+    }
+    assert MOVES.keys() == set(State)
+
+
+def test_every_action_leads_to_a_legal_move() -> None:
+    """Whatever the policy says in whatever situation, the move that it leads to is legal."""
+    leads_to = {Load: State.LOADING, Restore: State.READY, Drain: State.DRAINING, Unload: State.UNLOADED}
+    for state, wished, routed, in_flight in itertools.product(State, (True, False), (True, False), (0, 1)):
+        action = next_action([Snapshot(1, 1, state, wished, routed, in_flight)])
+        if type(action) in leads_to:
+            check_move(state, leads_to[type(action)])
+        if isinstance(action, Drain | Unload | Forget):
+            assert not wished
+            assert not (routed and state is State.READY)
+
+
+# What callers see
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """A registry with one live version."""
+    registry = tmp_path / "registry"
+    promote(MODEL, export_regressor(registry, MODEL, seed=1), registry=str(registry))
+    return registry
+
+
+@pytest.fixture
+def channel(registry: Path) -> Iterator[grpc.Channel]:
+    """A server of one worker on that registry, whose model answers."""
+    arguments = (*ALONE, "--poll-interval-s", "0.05")
+    with running_server(registry, *arguments) as address, grpc.insecure_channel(address) as channel:
+        wait_until(lambda: answers(channel, regressor_request(ROW, model=MODEL)), "the model answers")
+        yield channel
+
+
+def live_version(channel: grpc.Channel) -> str:
+    """The version that answers now; every call must be answered."""
+    return str(infer(channel, regressor_request(ROW, model=MODEL)).model_version)
+
+
+def second_version(registry: Path) -> int:
+    """One more version of the model, not live."""
+    return export_regressor(registry, MODEL, seed=2)
+
+
+def reason_of(channel: grpc.Channel, version: int) -> str:
+    """Why a version does not serve."""
+    (reason,) = [each.reason for each in get_model(channel, MODEL).versions if each.version == version]
+    return reason
+
+
+def garble(blob: Path) -> None:
+    """Change a byte of the graph."""
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+
+
+def remove(blob: Path) -> None:
+    """Lose the graph."""
+    blob.unlink()
+
+
+@pytest.mark.parametrize(("damage", "word"), [(garble, "was changed"), (remove, "missing")])
+def test_a_broken_blob_never_replaces_the_good_version(
+    registry: Path, channel: grpc.Channel, damage: Callable[[Path], None], word: str
+) -> None:
+    """A version whose graph is damaged fails with its reason in ModelService, and the old one goes on answering."""
+    version = second_version(registry)
+    damage(blob_path(registry, MODEL, version))
+    promote(MODEL, version, registry=str(registry))
+    wait_until(lambda: states_of(channel, MODEL).get(2) == serving.STATE_FAILED, "version 2 failed")
+    assert word in reason_of(channel, 2)
+    assert "Export the version again." in reason_of(channel, 2)
+    assert live_version(channel) == "1"
+    assert states_of(channel, MODEL) == {1: serving.STATE_READY, 2: serving.STATE_FAILED}
+    assert {each.version: list(each.routes) for each in get_model(channel, MODEL).versions} == {1: ["live"], 2: []}
+    assert ask(channel, "ModelReady", oip.ModelReadyRequest(name=MODEL), oip.ModelReadyResponse).ready
+    pinned = failure_of(lambda: infer(channel, regressor_request(ROW, model=MODEL, version="2")))
+    assert pinned.code is grpc.StatusCode.UNAVAILABLE
+    # A rollback ends it: the failed version is forgotten.
+    rollback(MODEL, registry=str(registry))
+    wait_until(lambda: states_of(channel, MODEL) == {1: serving.STATE_READY}, "version 2 is forgotten")
+
+
+def test_a_graph_that_answers_otherwise_never_replaces_the_good_version(registry: Path, channel: grpc.Channel) -> None:
+    """A version whose golden rows do not come out as promised fails, and the reason names row and values."""
+    store = Registry(str(registry))
+    other = store.manifest(MODEL, second_version(registry))
+    # The same graph under golden rows of another model.
+    for column in other.golden.outputs:
+        column.doubles.values[0] += 1.0
+    graph = store.blob(other.artifact)
+    assert store.publish(MODEL, graph, lambda _versions: other).version == 3
+    promote(MODEL, 3, registry=str(registry))
+    wait_until(lambda: states_of(channel, MODEL).get(3) == serving.STATE_FAILED, "version 3 failed")
+    assert "golden rows differ" in reason_of(channel, 3)
+    assert "row 0" in reason_of(channel, 3)
+    assert live_version(channel) == "1"
+
+
+def test_bytes_that_are_no_graph_never_replace_the_good_version(registry: Path, channel: grpc.Channel) -> None:
+    """A blob that is whole but no ONNX graph fails with ONNX Runtime's own words."""
+    store = Registry(str(registry))
+    manifest = store.manifest(MODEL, 1)
+    assert store.publish(MODEL, b"no graph at all", lambda _versions: manifest).version == 2
+    promote(MODEL, 2, registry=str(registry))
+    wait_until(lambda: states_of(channel, MODEL).get(2) == serving.STATE_FAILED, "version 2 failed")
+    assert reason_of(channel, 2).startswith("ONNX Runtime refuses the graph")
+    assert live_version(channel) == "1"
+
+
+def test_promote_and_rollback_move_the_route_and_forget_what_left(registry: Path, channel: grpc.Channel) -> None:
+    """A promoted version answers, a rollback brings the old one back, and what is not live leaves memory."""
+    version = second_version(registry)
+    assert live_version(channel) == "1"
+    promote(MODEL, version, registry=str(registry))
+    wait_until(lambda: live_version(channel) == "2", "version 2 answers")
+    wait_until(lambda: states_of(channel, MODEL) == {2: serving.STATE_READY}, "version 1 is unloaded")
+    not_served = failure_of(lambda: infer(channel, regressor_request(ROW, model=MODEL, version="1")))
+    assert not_served.code is grpc.StatusCode.NOT_FOUND
+    rollback(MODEL, registry=str(registry))
+    wait_until(lambda: live_version(channel) == "1", "version 1 answers again")
+    wait_until(lambda: states_of(channel, MODEL) == {1: serving.STATE_READY}, "version 2 is unloaded")
+
+
+def test_a_model_that_is_exported_later_is_served(registry: Path, channel: grpc.Channel) -> None:
+    """A model that comes to the registry while the server runs answers once it is promoted, and not before."""
+    version = export_regressor(registry, "later", seed=3)
+    request = regressor_request(ROW, model="later")
+    assert failure_of(lambda: infer(channel, request)).code is grpc.StatusCode.NOT_FOUND
+    promote("later", version, registry=str(registry))
+    wait_until(lambda: answers(channel, request), "the new model answers")
+
+
+def test_a_vanished_registry_changes_nothing(registry: Path, channel: grpc.Channel) -> None:
+    """With the registry's folder gone calls are answered and ModelService says so; with it back, all goes on."""
+    second_version(registry)
+    moved = registry.with_name("moved")
+    registry.rename(moved)
+    wait_until(lambda: bool(get_server(channel).registry.error), "the server noticed")
+    assert live_version(channel) == "1"
+    assert states_of(channel, MODEL) == {1: serving.STATE_READY}
+    assert ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready
+    moved.rename(registry)
+    wait_until(lambda: not get_server(channel).registry.error, "the server noticed that it is back")
+    promote(MODEL, 2, registry=str(registry))
+    wait_until(lambda: live_version(channel) == "2", "version 2 answers")
+
+
+def test_an_empty_registry_in_place_of_the_old_changes_nothing(registry: Path, channel: grpc.Channel) -> None:
+    """A registry that has lost its models is an error that ModelService shows, and no wish to unload."""
+    registry.rename(registry.with_name("moved"))
+    registry.mkdir()
+    wait_until(lambda: MODEL in get_server(channel).registry.error, "the server noticed")
+    assert live_version(channel) == "1"
+
+
+def test_a_broken_log_keeps_what_its_model_had_and_lets_others_go_on(registry: Path, channel: grpc.Channel) -> None:
+    """A model whose events contradict themselves stays as it is; another model is promoted meanwhile."""
+    events = sorted((registry / "models" / MODEL / "events").iterdir())
+    stray = events[-1].with_name("00000003.json")
+    stray.write_bytes(events[-1].read_bytes())
+    with pytest.raises(RegistryCorrupt):
+        Registry(str(registry)).events(MODEL)
+    wait_until(lambda: bool(get_server(channel).registry.error), "the server noticed")
+    promote("other", export_regressor(registry, "other", seed=4), registry=str(registry))
+    wait_until(lambda: answers(channel, regressor_request(ROW, model="other")), "the other model answers")
+    assert live_version(channel) == "1"
+    stray.unlink()
+    wait_until(lambda: not get_server(channel).registry.error, "the server noticed that it is mended")
+
+
+def test_an_empty_registry_is_served_and_ready(tmp_path: Path) -> None:
+    """A server on an empty registry is ready: there is nothing that it fails to serve."""
+    with (
+        running_server(tmp_path, *ALONE) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        wait_until(
+            lambda: bool(ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready),
+            "the server is ready",
+        )

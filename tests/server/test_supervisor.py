@@ -1,0 +1,175 @@
+"""Processes die, and callers keep their answers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from server.scene import PATIENCE_S, answers, array_of, get_server, infer, regressor_request, wait_until
+from support.programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from server.scene import Scene
+
+WORKERS = 2
+REQUEST = regressor_request(array_of(21, rows=1))
+
+
+@pytest.fixture
+def program(scene: Scene) -> Iterator[Program]:
+    """A server of two workers, ended by whoever uses it."""
+    arguments = ("--registry", str(scene.registry), "--listen", "127.0.0.1:0", "--workers", str(WORKERS))
+    program = Program.start("sardonyx_server", *arguments, "--drain-grace-s", "0")
+    try:
+        yield program
+    finally:
+        program.stop()
+
+
+@pytest.fixture
+def address(program: Program) -> str:
+    """Where it listens."""
+    return program.wait_for(r"listening on (\S+:\d+)")[1]
+
+
+def children_of(parent: int) -> set[int]:
+    """The living children of a process."""
+    return {pid for pid, (state, ppid) in _processes().items() if ppid == parent and state != "Z"}
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs."""
+    return _processes().get(pid, ("Z", 0))[0] != "Z"
+
+
+def _processes() -> dict[int, tuple[str, int]]:
+    """State and parent of every process."""
+    found: dict[int, tuple[str, int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                # The name stands in parentheses and may hold anything.
+                state, ppid = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                found[int(entry.name)] = state, int(ppid)
+    return found
+
+
+def connect(address: str) -> grpc.Channel:
+    """A connection of its own: it stays with the worker that accepted it."""
+    return grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+@contextlib.contextmanager
+def one_channel_each(address: str, pids: set[int]) -> Iterator[dict[int, grpc.Channel]]:
+    """A channel to each of the workers, by process id, once all answer."""
+    with contextlib.ExitStack() as stack:
+        channels: dict[int, grpc.Channel] = {}
+
+        def met_all() -> bool:
+            channel = stack.enter_context(connect(address))
+            # Only a worker whose model answers counts.
+            if answers(channel, REQUEST):
+                channels.setdefault(get_server(channel).process_id, channel)
+            return pids <= channels.keys()
+
+        wait_until(met_all, f"workers {pids} all answer")
+        yield channels
+
+
+def test_a_killed_worker_comes_back_while_the_other_answers(program: Program, address: str) -> None:
+    """After kill -9 of a worker no call to the other fails, its own callers are answered again, and it is replaced."""
+    before = children_of(program.process.pid)
+    assert len(before) == WORKERS
+    with one_channel_each(address, before) as channels:
+        victim, survivor = sorted(before)
+        os.kill(victim, signal.SIGKILL)
+
+        def replaced() -> bool:
+            assert infer(channels[survivor], REQUEST).model_version == "1"
+            assert get_server(channels[survivor]).process_id == survivor
+            return len(children_of(program.process.pid) - {victim}) == WORKERS
+
+        wait_until(replaced, "the worker is replaced")
+        wait_until(lambda: answers(channels[victim], REQUEST), "the dead worker's callers are answered")
+        after = children_of(program.process.pid)
+        assert survivor in after
+        assert victim not in after
+        with one_channel_each(address, after):
+            pass
+    program.wait_for(f"ended with status -{signal.SIGKILL.value}")
+    assert program.stop() == 0, "".join(program.lines)
+
+
+def test_all_workers_killed_come_back(program: Program, address: str) -> None:
+    """After kill -9 of every worker the same port is answered by as many new ones."""
+    before = children_of(program.process.pid)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not before & children_of(program.process.pid), "the workers died")
+    wait_until(lambda: len(children_of(program.process.pid)) == WORKERS, "there are as many new ones")
+    with one_channel_each(address, children_of(program.process.pid)) as channels:
+        assert not before & channels.keys()
+    assert program.stop() == 0, "".join(program.lines)
+
+
+def test_workers_end_with_their_supervisor(program: Program, address: str) -> None:
+    """After kill -9 of the supervisor the workers end by themselves, and the port is free."""
+    workers = children_of(program.process.pid)
+    program.process.kill()
+    program.process.wait(timeout=PATIENCE_S)
+    wait_until(lambda: not any(alive(pid) for pid in workers), "the workers ended")
+    with connect(address) as channel:
+        assert not answers(channel, REQUEST)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_processes_with_status_0(program: Program, address: str, number: signal.Signals) -> None:
+    """SIGTERM and SIGINT end supervisor and workers, with status 0."""
+    workers = children_of(program.process.pid)
+    with one_channel_each(address, workers):
+        program.process.send_signal(number)
+        assert program.process.wait(timeout=PATIENCE_S) == 0, "".join(program.lines)
+    assert not any(alive(pid) for pid in workers)
+
+
+def test_a_signal_before_the_workers_listen_ends_all_processes(scene: Scene) -> None:
+    """SIGTERM while workers still start ends them too, with status 0: nothing went wrong."""
+    arguments = ("--registry", str(scene.registry), "--listen", "127.0.0.1:0", "--workers", str(WORKERS))
+    program = Program.start("sardonyx_server", *arguments, "--drain-grace-s", "0")
+    wait_until(lambda: len(children_of(program.process.pid)) == WORKERS, "the workers were started")
+    workers = children_of(program.process.pid)
+    assert program.stop() == 0, "".join(program.lines)
+    assert not any(alive(pid) for pid in workers)
+
+
+def test_a_taken_port_is_refused_in_a_sentence(scene: Scene, program: Program, address: str) -> None:
+    """A second server on the same port says what is wrong and ends with 1: it does not share the port by accident."""
+    second = Program.start("sardonyx_server", "--registry", str(scene.registry), "--listen", address)
+    assert second.process.wait(timeout=PATIENCE_S) == 1
+    second.wait_for(f"cannot listen on {address}: .* Choose another --listen")
+    second.stop()
+
+
+def test_a_second_signal_ends_the_grace(scene: Scene) -> None:
+    """Who asks twice does not wait for the grace: the second signal reaches the workers too."""
+    arguments = ("--registry", str(scene.registry), "--listen", "127.0.0.1:0", "--workers", "1")
+    program = Program.start("sardonyx_server", *arguments, "--drain-grace-s", "600", "--drain-timeout-s", "1200")
+    program.wait_for(r"listening on (\S+:\d+)")
+    (worker,) = children_of(program.process.pid)
+    try:
+        program.process.terminate()
+        program.wait_for("draining")
+        program.process.terminate()
+        assert program.process.wait(timeout=PATIENCE_S) == 0, "".join(program.lines)
+    finally:
+        if program.process.poll() is None:
+            os.kill(worker, signal.SIGTERM)
+        program.stop()
