@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 import click
 
 from sardonyx import __version__
-from sardonyx_monitor.config import Address, Config
+from sardonyx.address import Address
+from sardonyx_monitor.config import Config
+from sardonyx_monitor.log import set_up_logging
 from sardonyx_monitor.monitor import Monitor
 from sardonyx_monitor.store.database import StoreRefused
 
@@ -63,8 +64,7 @@ def main(**options: Any) -> None:
     Takes OpenTelemetry traces and ground truth in, shows latency, errors and accuracy per version. What is acknowledged
     is on disk. SIGTERM ends it.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s [%(process)d] %(message)s", force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    set_up_logging()
     try:
         asyncio.run(_run(Config(**options)))
     except (StoreRefused, OSError, RuntimeError) as error:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sardonyx.errors import SardonyxError
 from sardonyx.registry import Registry, Routes
 from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, TASK_REGRESSION
+from sardonyx_monitor.log import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sardonyx.registry.v1.manifest_pb2 import Manifest, Metric
-
-LOG: Final = logging.getLogger("sardonyx.monitor")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sardonyx import __version__
+from sardonyx.address import Address
 from sardonyx.errors import RegistryError
 from sardonyx.registry import Registry
-from sardonyx_server.config import Address, Config, default_workers, parse_endpoint
+from sardonyx_server.config import Config, default_workers, parse_endpoint
 from sardonyx_server.log import set_up_logging
 from sardonyx_server.supervisor import Supervisor
 

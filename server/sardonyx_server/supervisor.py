@@ -15,7 +15,8 @@ from sardonyx_server.log import LOG
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-    from sardonyx_server.config import Address, Config
+    from sardonyx.address import Address
+    from sardonyx_server.config import Config
 
 #: A worker that dies at once is started again after this long, and after twice as long each further time.
 RESTART_DELAY_S: Final = 0.1

@@ -15,12 +15,12 @@ import uvloop
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from sardonyx.guard import guarded
 from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.serving.v1 import model_service_pb2 as pb
 from sardonyx_server.config import Config
 from sardonyx_server.doors import health, models, reflection
-from sardonyx_server.doors.guard import guarded
 from sardonyx_server.doors.health import OVERALL, HealthDoor
 from sardonyx_server.doors.models import ModelsDoor
 from sardonyx_server.doors.oip import OipDoor
@@ -169,13 +169,13 @@ class Worker:
 def _model_service(door: ModelsDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     return {
         "ListModels": grpc.unary_unary_rpc_method_handler(
-            guarded(door.list_models), pb.ListModelsRequest.FromString, pb.ListModelsResponse.SerializeToString
+            guarded(door.list_models, LOG), pb.ListModelsRequest.FromString, pb.ListModelsResponse.SerializeToString
         ),
         "GetModel": grpc.unary_unary_rpc_method_handler(
-            guarded(door.get_model), pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString
+            guarded(door.get_model, LOG), pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString
         ),
         "GetServer": grpc.unary_unary_rpc_method_handler(
-            guarded(door.get_server), pb.GetServerRequest.FromString, pb.GetServerResponse.SerializeToString
+            guarded(door.get_server, LOG), pb.GetServerRequest.FromString, pb.GetServerResponse.SerializeToString
         ),
     }
 
@@ -184,7 +184,7 @@ def _health_service(door: HealthDoor) -> dict[str, grpc.RpcMethodHandler[Any, An
     read = health_pb2.HealthCheckRequest.FromString
     write = health_pb2.HealthCheckResponse.SerializeToString
     return {
-        "Check": grpc.unary_unary_rpc_method_handler(guarded(door.Check), read, write),
+        "Check": grpc.unary_unary_rpc_method_handler(guarded(door.Check, LOG), read, write),
         "Watch": grpc.unary_stream_rpc_method_handler(door.Watch, read, write),
     }
 

@@ -174,6 +174,12 @@ def test_all_missing_inputs_are_named_at_once(channel: grpc.Channel) -> None:
     assert all(DATATYPES[field[7:-1]] in description for field, description in violations.items())
 
 
+def test_a_missing_array_says_its_width(channel: grpc.Channel) -> None:
+    """An array that is missing is named with how many values a row has."""
+    violations = refused(channel, oip.ModelInferRequest(model_name=REGRESSOR))
+    assert violations == {"inputs[features]": "missing. Send it as FP64, 3 values a row."}
+
+
 def test_an_input_sent_twice_is_refused(channel: grpc.Channel) -> None:
     """Which of two should count is not guessed."""
     request = classifier_request(frame_of(3, ROWS), raw=False)

@@ -15,7 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sardonyx import __version__, telemetry
-from sardonyx_server.config import Address
+from sardonyx.address import Address
 from sardonyx_server.telemetry.batch import BatchWriter
 from sardonyx_server.telemetry.otlp import SERVER_ERRORS, SpanWriter, varint
 from sardonyx_server.telemetry.record import Outputs, Record, TraceParent, read_parent

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from sardonyx import status, telemetry
-from sardonyx_server.config import Address
+from sardonyx.address import Address
 from sardonyx_server.telemetry import sender as sender_module
 from sardonyx_server.telemetry.record import Outputs, Record
 from sardonyx_server.telemetry.sender import Sender

@@ -5,16 +5,13 @@ Messages come as bytes, so that one which cannot be read is answered as OTLP ask
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from sardonyx import status
-from sardonyx.errors import InternalError, SardonyxError
+from sardonyx.guard import guarded
+from sardonyx_monitor.log import LOG
 from sardonyx_monitor.receiver.admission import MESSAGE_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -22,13 +19,11 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from sardonyx_monitor.config import Address
+    from sardonyx.address import Address
     from sardonyx_monitor.receiver.outcomes import OutcomeReceiver
     from sardonyx_monitor.receiver.traces import TraceReceiver
 
     Context = grpc.aio.ServicerContext[Any, Any]
-
-LOG: Final = logging.getLogger("sardonyx.monitor")
 
 TRACE_SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
 OUTCOME_SERVICE: Final = "sardonyx.monitor.v1.OutcomeService"
@@ -78,24 +73,7 @@ class GrpcServer:
 
 
 def _method(handle: Callable[[bytes], Awaitable[Message]]) -> grpc.RpcMethodHandler[bytes, bytes]:
-    """A unary method that answers every error with its status: the one place where that happens."""
+    async def answer(data: bytes, _context: Context) -> bytes:
+        return (await handle(data)).SerializeToString()
 
-    async def answer(data: bytes, context: Context) -> bytes:
-        try:
-            return (await handle(data)).SerializeToString()
-        except SardonyxError as error:
-            await context.abort(*status.to_rpc(error))
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # the caller must learn that it failed, and nothing of how
-            await context.abort(*status.to_rpc(to_internal(error)))
-        raise AssertionError("abort() returned. This is a bug.")
-
-    return grpc.unary_unary_rpc_method_handler(answer)
-
-
-def to_internal(error: Exception) -> InternalError:
-    """Log an unexpected error under a fresh id, and wrap the id for the caller."""
-    error_id = secrets.token_hex(6)
-    LOG.error("error %s", error_id, exc_info=error)
-    return InternalError(error_id)
+    return grpc.unary_unary_rpc_method_handler(guarded(answer, LOG))

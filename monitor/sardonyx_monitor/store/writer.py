@@ -5,7 +5,6 @@ Calls that arrive while a commit runs share the next one: a commit waits for the
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import duckdb
 
 from sardonyx.errors import Unavailable
+from sardonyx_monitor.log import LOG
 from sardonyx_monitor.store.inserts import Inserts
 from sardonyx_monitor.store.rows import Batch
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from sardonyx_monitor.store.database import Database
 
-LOG: Final = logging.getLogger("sardonyx.monitor")
 
 #: Calls that may wait for the writer: a call of 512 spans takes it about 15 ms, so the last would wait for 4 s.
 JOBS_MAX: Final = 256

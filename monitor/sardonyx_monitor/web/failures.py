@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 
 from sardonyx import status
 from sardonyx.errors import InvalidInput, NotFound, SardonyxError, Unavailable
-from sardonyx_monitor.receiver.grpc_server import to_internal
+from sardonyx.guard import to_internal
+from sardonyx_monitor.log import LOG
 from sardonyx_monitor.web.api import to_json
 from sardonyx_monitor.web.templates import render
 
@@ -42,7 +43,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    return _answer(request, to_internal(error))
+    return _answer(request, to_internal(error, LOG))
 
 
 #: For Starlette.

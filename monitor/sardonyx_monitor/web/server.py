@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from sardonyx_monitor.config import Address
+    from sardonyx.address import Address
 
 #: Pages under way get so long to end when the monitor stops.
 GRACE_S: Final = 2

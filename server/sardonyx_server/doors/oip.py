@@ -12,10 +12,11 @@ from google.protobuf.message import DecodeError, Message
 
 from sardonyx import __version__, status
 from sardonyx.errors import InvalidInput, SardonyxError, ServerDraining, VersionNotReady, Violation
+from sardonyx.guard import guarded, to_internal
 from sardonyx.interface import DATATYPE_NAMES, shape_of
 from sardonyx.oip import messages as oip
 from sardonyx.registry.v1.interface_pb2 import Task
-from sardonyx_server.doors.guard import guarded, to_internal
+from sardonyx_server.log import LOG
 from sardonyx_server.routing import resolve
 from sardonyx_server.telemetry.record import Record, outputs_of, read_parent
 
@@ -107,7 +108,7 @@ class OipDoor:
         except SardonyxError as error:
             failure = status.to_rpc(error)
         except Exception as error:  # the caller must learn that it failed, and nothing of how
-            failure = status.to_rpc(to_internal(error))
+            failure = status.to_rpc(to_internal(error, LOG))
         except BaseException:
             self._record(prediction, context, grpc.StatusCode.CANCELLED.name)
             raise
@@ -205,7 +206,7 @@ def _reading(
         response = await method(_parse(data, request), context)
         return response.SerializeToString()
 
-    return guarded(answer)
+    return guarded(answer, LOG)
 
 
 def _parse(data: bytes, kind: type[M]) -> M:

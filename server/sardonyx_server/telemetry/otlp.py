@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sardonyx import telemetry as names
 
 if TYPE_CHECKING:
-    from sardonyx_server.config import Address
+    from sardonyx.address import Address
     from sardonyx_server.telemetry.record import Outputs, Record
 
 Array = npt.NDArray[Any]

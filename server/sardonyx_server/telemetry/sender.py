@@ -20,7 +20,7 @@ from sardonyx_server.telemetry.otlp import SpanWriter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sardonyx_server.config import Address
+    from sardonyx.address import Address
     from sardonyx_server.telemetry.record import Record
 
 METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"

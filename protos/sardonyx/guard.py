@@ -1,4 +1,4 @@
-"""The one place where what goes wrong in a call becomes its status."""
+"""What goes wrong in a call becomes its status: around every handler of every service of ours."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sardonyx import status
 from sardonyx.errors import InternalError, SardonyxError
-from sardonyx_server.log import LOG
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Awaitable, Callable
 
     import grpc
@@ -22,11 +22,15 @@ Response = TypeVar("Response")
 
 
 def guarded(
-    handler: Callable[[Request, Context], Awaitable[Response]],
+    handler: Callable[[Request, Context], Awaitable[Response]], log: logging.Logger
 ) -> Callable[[Request, Context], Awaitable[Response]]:
     """A handler that answers every error with its status; applied once, where the handlers are registered.
 
     An interceptor would do the same at the price of another coroutine for each call.
+
+    Args:
+        handler: answers a request.
+        log: where the cause of an InternalError goes.
     """
 
     async def answer(request: Request, context: Context) -> Response:
@@ -37,14 +41,14 @@ def guarded(
         except asyncio.CancelledError:
             raise
         except Exception as error:  # the caller must learn that it failed, and nothing of how
-            await context.abort(*status.to_rpc(to_internal(error)))
+            await context.abort(*status.to_rpc(to_internal(error, log)))
         raise AssertionError("abort() returned. This is a bug.")
 
     return answer
 
 
-def to_internal(error: Exception) -> InternalError:
+def to_internal(error: Exception, log: logging.Logger) -> InternalError:
     """Log an unexpected error under a fresh id, and wrap the id for the caller."""
     error_id = secrets.token_hex(6)
-    LOG.error("error %s", error_id, exc_info=error)
+    log.error("error %s", error_id, exc_info=error)
     return InternalError(error_id)
