@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: A run that is expected to take longer leaves the event loop for a thread. The hand-over and back costs 60–110 µs on
+#: A run that is expected to take longer leaves the event loop for a thread. The hand-over and back costs 80–100 µs on
 #: two cores, so it does not pay for shorter runs; a loop that stands still longer is felt by every other call.
 INLINE_S_MAX: Final = 0.001
 

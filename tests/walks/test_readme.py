@@ -29,7 +29,7 @@ PORTS = ("8001", "4317", "8080")
 def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A shell in an empty folder, with the console scripts on its path; what it started ends with it."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1"}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         ["bash", "-eu"],
         cwd=tmp_path,
         env=environment,
@@ -38,11 +38,10 @@ def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
-    yield process
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    process.wait(timeout=30)
+    ) as process:
+        yield process
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def test_every_block_of_the_readme_runs(
