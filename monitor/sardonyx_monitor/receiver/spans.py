@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
-#: The year 2262: what fits a signed 64-bit count of nanoseconds, which is what stores have.
-_NS_MAX: Final = (1 << 63) - 1
+#: The year 2262: what fits a signed 64-bit count of nanoseconds, which is what stores have; the last one is DuckDB's
+#: infinity.
+_NS_MAX: Final = (1 << 63) - 2
 
 #: The names that the OpenTelemetry Collector's ClickHouse exporter writes.
 _KINDS: Final = {

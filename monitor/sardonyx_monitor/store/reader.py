@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+
+import duckdb
 
 from sardonyx.errors import Unavailable
 from sardonyx_monitor.store.sql import statement, used
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import duckdb
+    from collections.abc import Callable, Iterator
 
     from sardonyx_monitor.store.database import Database
 
@@ -50,6 +51,17 @@ class Query:
         """Let go of the connection."""
         self._connection.close()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read within is of one moment: the numbers of a page agree while more is being written."""
+        self._connection.begin()
+        try:
+            yield
+        finally:
+            # There is nothing to commit, and an error may have ended the transaction already.
+            with suppress(duckdb.TransactionException):
+                self._connection.rollback()
+
     def _execute(
         self, name: str, parameters: dict[str, Any] | None, switches: dict[str, bool]
     ) -> duckdb.DuckDBPyConnection:
@@ -72,7 +84,7 @@ class Reader:
         self._waiting = 0
 
     async def run(self, read: Callable[Concatenate[Query, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What a read returns, given a Query of its thread.
+        """What a read returns, given a Query of its thread; all that it reads is of one moment.
 
         Raises:
             Unavailable: too many wait already.
@@ -82,7 +94,7 @@ class Reader:
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, lambda: read(self._query(), *args, **kwargs))
+            return await loop.run_in_executor(self._pool, lambda: self._read(read, *args, **kwargs))
         finally:
             self._waiting -= 1
 
@@ -91,6 +103,11 @@ class Reader:
         self._pool.shutdown()
         while self._queries:
             self._queries.pop().close()
+
+    def _read(self, read: Callable[Concatenate[Query, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        query = self._query()
+        with query.snapshot():
+            return read(query, *args, **kwargs)
 
     def _query(self) -> Query:
         if not hasattr(self._local, "query"):
