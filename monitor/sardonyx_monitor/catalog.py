@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sardonyx.errors import SardonyxError
+from sardonyx.errors import RegistryMissing, SardonyxError
 from sardonyx.registry import Registry, Routes
 from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, TASK_REGRESSION
 from sardonyx_monitor.log import LOG
@@ -128,6 +128,8 @@ class Catalog:
         try:
             registry = Registry(self.location)
             models = {name: _read(registry, name, before.models.get(name, Model())) for name in registry.models()}
+        except RegistryMissing as error:
+            self._snapshot = replace(before, error=error.message) if before.read_at else Snapshot()
         except SardonyxError as error:
             self._snapshot = replace(before, error=error.message)
         else:

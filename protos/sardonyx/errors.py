@@ -18,6 +18,7 @@
     │   └── PermissionDenied
     ├── RuleBroken              an act that the rules of interfaces and routes forbid
     ├── RegistryError           the registry holds something that it should not, or cannot be reached
+    │   ├── RegistryMissing
     │   └── RegistryCorrupt
     └── InternalError           a bug: the id leads to the server's log
 
@@ -172,6 +173,10 @@ class RuleBroken(SardonyxError):
 
 class RegistryError(SardonyxError):
     """The registry could not be read or written."""
+
+
+class RegistryMissing(RegistryError):
+    """There is no registry there (yet)."""
 
 
 class RegistryCorrupt(RegistryError):

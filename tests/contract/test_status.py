@@ -52,6 +52,7 @@ LOCAL: set[type[errors.SardonyxError]] = {
     errors.SardonyxError,
     errors.AccessDenied,
     errors.RegistryError,
+    errors.RegistryMissing,
     errors.RegistryCorrupt,
 }
 

@@ -95,13 +95,15 @@ def of_values(sums: Sums) -> list[Figure]:
 
 def _root(square: Figure) -> Figure:
     """The root grows with what is under it, so an interval of the square is one of the root."""
-    value, low, high = (math.sqrt(max(0.0, each)) for each in (square.value, square.low, square.high))
+    value, low, high = (math.sqrt(each) for each in (square.value, square.low, square.high))
     return Figure(square.name, value, low, high, square.rows)
 
 
 def _mean(name: str, total: float, squares: float, count: int) -> Iterable[Figure]:
+    """The mean of what is never negative, so its interval does not go below 0 either."""
     if count:
-        yield Figure(name, total / count, *intervals.of_mean(total, squares, count), count)
+        low, high = intervals.of_mean(total, squares, count)
+        yield Figure(name, total / count, low if math.isnan(low) else max(0.0, low), high, count)
 
 
 def _of_confusion(confusion: npt.NDArray[np.int64]) -> Iterable[Figure]:

@@ -101,7 +101,9 @@ class Writer:
             if self._keep_days and time.monotonic() >= sweep_at_s:
                 self._sweep(inserts)
                 sweep_at_s = time.monotonic() + SWEEP_INTERVAL_S
-            group, more = self._next_group()
+            taken, more = self._next_group()
+            # From here on a call that its caller gives up cannot be cancelled: half of a group cannot leave a commit.
+            group = [job for job in taken if job.done.set_running_or_notify_cancel()]
             if group:
                 self._store(inserts, group)
                 self.repeated = inserts.repeated

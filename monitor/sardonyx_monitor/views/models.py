@@ -34,6 +34,8 @@ REFUSALS: Final = [
 #: Calls that no version answered are under this number.
 NO_VERSION: Final = 0
 _MS: Final = 1e6
+#: A step in which nobody asked.
+_NO_REQUESTS: Final = {"requests": 0, "failed": 0, "refused": 0, "p50_ns": None, "p95_ns": None, "p99_ns": None}
 _SUMS: Final = tuple(each.name for each in fields(Sums))
 
 
@@ -66,54 +68,67 @@ def read_model(query: Query, snapshot: Snapshot, name: str, window: Window) -> t
 
 def read_traffic_series(query: Query, name: str, window: Window) -> list[shapes.TrafficSeries]:
     """A model's traffic in steps, by version."""
-    rows = query.rows("traffic_over_time", window.parameters | {"refusals": REFUSALS, "model": name})
-    seconds = window.step_ns / 1e9
-    series = []
-    for version in sorted({row["version"] for row in rows}):
-        steps = [row for row in rows if row["version"] == version]
-        series.append(
-            shapes.TrafficSeries(
-                version=version,
-                time_ns=[window.time_of(row["step"]) for row in steps],
-                per_second=[row["requests"] / seconds for row in steps],
-                failed=[row["failed"] for row in steps],
-                refused=[row["refused"] for row in steps],
-                p50_ms=[_ms(row["p50_ns"]) for row in steps],
-                p95_ms=[_ms(row["p95_ns"]) for row in steps],
-                p99_ms=[_ms(row["p99_ns"]) for row in steps],
-            )
-        )
-    return series
+    by_version: dict[int, dict[int, dict[str, Any]]] = {}
+    for row in query.rows("traffic_over_time", window.parameters | {"refusals": REFUSALS, "model": name}):
+        by_version.setdefault(row["version"], {})[row["step"]] = row
+    return [_traffic_series(version, by_step, window) for version, by_step in sorted(by_version.items())]
+
+
+def _traffic_series(version: int, by_step: Mapping[int, Mapping[str, Any]], window: Window) -> shapes.TrafficSeries:
+    """From the version's first step to the last one that is over, or has requests already."""
+    steps = range(min(by_step), max(max(by_step) + 1, window.steps_over))
+    rows = [by_step.get(step, _NO_REQUESTS) for step in steps]
+    return shapes.TrafficSeries(
+        version=version,
+        time_ns=[window.time_of(step) for step in steps],
+        per_second=[row["requests"] * 1e9 / window.step_ns for row in rows],
+        failed=[row["failed"] for row in rows],
+        refused=[row["refused"] for row in rows],
+        p50_ms=[_ms(row["p50_ns"]) for row in rows],
+        p95_ms=[_ms(row["p95_ns"]) for row in rows],
+        p99_ms=[_ms(row["p99_ns"]) for row in rows],
+    )
 
 
 def read_quality_series(
     query: Query, model: Model, view: shapes.ModelView, window: Window
 ) -> list[shapes.QualitySeries]:
     """Each version's primary metric in steps, by the time of the prediction."""
-    series = []
-    for shown in view.versions:
-        primary, version = shown.quality.primary, model.versions.get(shown.number)
-        if primary is None or not shown.quality.labelled:
-            continue
-        rows = query.rows("quality", _parameters(view.name, shown.number, version, window), over_time=True)
-        steps = [(row, _figure(row, primary.name, version)) for row in rows]
-        found = [(row, figure) for row, figure in steps if figure is not None]
-        settled_ns = window.until_ns - int((shown.quality.delay_s or 0) * 1e9)
-        series.append(
-            shapes.QualitySeries(
-                version=shown.number,
-                metric=primary.name,
-                promise=primary.promise,
-                time_ns=[window.time_of(row["step"]) for row, _ in found],
-                value=[figure.value for _, figure in found],
-                low=[figure.low for _, figure in found],
-                high=[figure.high for _, figure in found],
-                labelled=[row["labelled"] for row, _ in found],
-                coverage=[row["labelled"] / row["answered"] for row, _ in found],
-                mature=[window.since_ns + (row["step"] + 1) * window.step_ns <= settled_ns for row, _ in found],
-            )
-        )
-    return series
+    return [
+        _quality_series(query, view.name, shown, model.versions.get(shown.number), window)
+        for shown in view.versions
+        if shown.quality.answered
+    ]
+
+
+def _quality_series(
+    query: Query, name: str, shown: shapes.VersionView, version: Version | None, window: Window
+) -> shapes.QualitySeries:
+    comparison = _charted(shown.quality, version)
+    rows = query.rows("quality", _parameters(name, shown.number, version, window), over_time=True)
+    figures = [_figure(row, comparison.name, version) for row in rows]
+    settled_ns = window.until_ns - int((shown.quality.delay_s or 0) * 1e9)
+    return shapes.QualitySeries(
+        version=shown.number,
+        metric=comparison.name,
+        promise=comparison.promise,
+        time_ns=[window.time_of(row["step"]) for row in rows],
+        value=[figure.value if figure else None for figure in figures],
+        low=[figure.low if figure else None for figure in figures],
+        high=[figure.high if figure else None for figure in figures],
+        labelled=[row["labelled"] for row in rows],
+        coverage=[row["labelled"] / row["answered"] for row in rows],
+        mature=[window.since_ns + (row["step"] + 1) * window.step_ns <= settled_ns for row in rows],
+    )
+
+
+def _charted(quality: shapes.Quality, version: Version | None) -> shapes.Comparison:
+    """What is drawn over time: the primary metric, if practice can know it."""
+    wanted = "mae" if version is not None and version.regression else "accuracy"
+    if quality.primary is not None and quality.primary.practice is not None:
+        wanted = quality.primary.name
+    nothing = shapes.Comparison(wanted, None, None, promises.Verdict.OPEN)
+    return next((each for each in quality.comparisons if each.name == wanted), nothing)
 
 
 def moments_of(model: Model) -> list[shapes.Moment]:

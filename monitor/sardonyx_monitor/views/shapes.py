@@ -186,7 +186,7 @@ class QualitySeries:
         metric: the metric's name.
         promise: what the hold-out promised, if the registry says.
         time_ns: the middle of each step.
-        value, low, high: the metric with its interval.
+        value, low, high: the metric with its interval; None where no truth is known.
         labelled: rows behind it.
         coverage: the share of answered rows whose truth is known.
         mature: False where truths of that step may still be under way.
@@ -196,9 +196,9 @@ class QualitySeries:
     metric: str
     promise: Promise | None
     time_ns: Sequence[int]
-    value: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
+    value: Sequence[float | None]
+    low: Sequence[float | None]
+    high: Sequence[float | None]
     labelled: Sequence[int]
     coverage: Sequence[float]
     mature: Sequence[bool]

@@ -95,6 +95,11 @@ class Window:
         """For a page."""
         return WindowView(self.name, self.since_ns, self.until_ns, self.step_ns / _S)
 
+    @property
+    def steps_over(self) -> int:
+        """How many whole steps it has."""
+        return (self.until_ns - self.since_ns) // self.step_ns
+
     def time_of(self, step: int) -> int:
         """The middle of a step, ns since 1970."""
         return self.since_ns + step * self.step_ns + self.step_ns // 2

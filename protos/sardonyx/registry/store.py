@@ -10,7 +10,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
-from sardonyx.errors import RegistryError
+from sardonyx.errors import RegistryError, RegistryMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ class Store:
         create: make the directory where there is none.
 
     Raises:
+        RegistryMissing: there is no such directory.
         RegistryError: the location cannot be opened.
     """
 
@@ -35,7 +36,9 @@ class Store:
             return
         folder = Path(location).expanduser()
         if not folder.is_dir() and not create:
-            raise RegistryError(f"There is no registry at {location!r}: no such directory. Export a model to it first.")
+            raise RegistryMissing(
+                f"There is no registry at {location!r}: no such directory. Export a model to it first."
+            )
         with self._translated("open"):
             self._objects = LocalStore(folder, mkdir=create)
 

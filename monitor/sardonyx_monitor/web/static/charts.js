@@ -10,7 +10,7 @@ const versionColour = (version) => (version ? colour(`version-${((version - 1) %
 const versionName = (version) => (version ? `version ${version}` : "no version");
 const faint = (hex) => `${hex}30`;
 
-function layout(model, extra = {}) {
+function layout(id, model, extra = {}) {
   const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true };
   return {
     margin: { l: 44, r: 8, t: 8, b: 32 },
@@ -20,11 +20,11 @@ function layout(model, extra = {}) {
     hovermode: charts.clientWidth < NARROW_PX ? "closest" : "x unified",
     hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("line"), font: { color: colour("ink") } },
     legend: { orientation: "h", x: 0, y: 1.04, yanchor: "bottom" },
-    // The same value at each update: what a person zoomed to stays.
+    // The same value at each update: what a person hid or zoomed stays.
     uirevision: "same",
     shapes: model.moments.filter((each) => within(each, model.window)).map(momentLine),
     ...extra,
-    xaxis: { ...axis, type: "date", range: [model.window.since, model.window.until], ...extra.xaxis },
+    xaxis: { ...axis, type: "date", range: zooms.get(id) ?? [model.window.since, model.window.until], ...extra.xaxis },
     yaxis: { ...axis, rangemode: "tozero", ...extra.yaxis },
   };
 }
@@ -41,9 +41,9 @@ function momentLine(moment) {
 
 const byVersion = (series) => series.toSorted((one, other) => one.version - other.version);
 
-// A step without requests is a gap, not a line across it.
+// Markers too: a point between two gaps has no line.
 function line(series, values, extra) {
-  return { x: series.time, y: values, type: "scatter", mode: series.time.length > 1 ? "lines" : "markers", ...extra };
+  return { x: series.time, y: values, type: "scatter", mode: "lines+markers", marker: { size: 3 }, ...extra };
 }
 
 function traffic(model) {
@@ -102,22 +102,37 @@ function accuracyAxis(model) {
   return { yaxis: { rangemode: "normal", title: metric ? { text: `${metric.replaceAll("_", " ")}${unit}` } : undefined } };
 }
 
+// The time axis ends now, and so differs at each update: what a person zoomed to has to be kept here.
+const zooms = new Map();
+
+function keepZoom(chart) {
+  chart.on("plotly_relayout", (change) => {
+    if ("xaxis.range[0]" in change) zooms.set(chart.id, [change["xaxis.range[0]"], change["xaxis.range[1]"]]);
+  });
+  chart.on("plotly_doubleclick", () => {
+    zooms.delete(chart.id);
+    draw();
+  });
+}
+
 const SETTINGS = { responsive: true, displaylogo: false, displayModeBar: false };
 
 async function draw() {
   const answer = await fetch(charts.dataset.source);
   if (!answer.ok) return;
   const model = await answer.json();
-  await Promise.all([
-    Plotly.react("accuracy", accuracy(model), layout(model, accuracyAxis(model)), SETTINGS),
-    Plotly.react("traffic", traffic(model), layout(model), SETTINGS),
-    Plotly.react("latency", latency(model), layout(model), SETTINGS),
-    Plotly.react("errors", errors(model), layout(model, { barmode: "stack" }), SETTINGS),
-    Plotly.react("coverage", coverage(model), layout(model, { yaxis: { range: [0, 105] } }), SETTINGS),
-  ]);
+  const draws = [
+    ["accuracy", accuracy(model), accuracyAxis(model)],
+    ["traffic", traffic(model)],
+    ["latency", latency(model)],
+    ["errors", errors(model), { barmode: "stack" }],
+    ["coverage", coverage(model), { yaxis: { range: [0, 105] } }],
+  ];
+  await Promise.all(draws.map(([id, series, extra]) => Plotly.react(id, series, layout(id, model, extra), SETTINGS)));
   charts.dataset.drawn = model.window.until;
 }
 
 document.addEventListener("sardonyx:refresh", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 await draw();
+document.querySelectorAll(".chart").forEach(keepZoom);

@@ -1,0 +1,121 @@
+"""What the monitor knows of the model, read from its JSON API."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Final
+
+#: The server sends spans every half second, and the monitor writes what it has in one go: this is far more than both.
+PATIENCE_S: Final = 10.0
+LOOK_S: Final = 0.3
+TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One metric with its confidence interval; the ends are None where the monitor gives none."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One metric of one version, as its hold-out promised and as it turned out; None where one is not known."""
+
+    promise: Figure | None
+    practice: Figure | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version as the monitor shows it.
+
+    Attributes:
+        number: the version.
+        description: as it was exported.
+        requests, failed: how many came, and how many of them the server could not answer.
+        labelled: answers whose truth is known.
+        metrics: by name.
+    """
+
+    number: int
+    description: str
+    requests: int
+    failed: int
+    labelled: int
+    metrics: dict[str, Compared]
+
+
+@dataclass(frozen=True, slots=True)
+class Monitored:
+    """One model as the monitor shows it.
+
+    Attributes:
+        requests: all of them.
+        p50_ms, p95_ms, p99_ms: how long the server took.
+        versions: the oldest first.
+    """
+
+    requests: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    versions: list[Version]
+
+
+def read_model(page: str, model: str) -> Monitored:
+    """Everything that the monitor has seen of a model.
+
+    Args:
+        page: the address of the monitor's page, such as http://127.0.0.1:8080/.
+        model: its name.
+
+    Raises:
+        OSError: the monitor does not answer.
+    """
+    with urllib.request.urlopen(f"{page}api/models/{model}?window=all", timeout=TIMEOUT_S) as answer:  # noqa: S310
+        view = json.load(answer)["model"]
+    total = view["total"]
+    return Monitored(
+        requests=total["requests"],
+        p50_ms=total["p50_ms"],
+        p95_ms=total["p95_ms"],
+        p99_ms=total["p99_ms"],
+        versions=sorted(map(_version, view["versions"]), key=lambda version: version.number),
+    )
+
+
+def read_settled(page: str, model: str, requests: int, truths: int) -> Monitored:
+    """As ``read_model``, once the monitor has that many requests and truths, or after a while with what it has."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        seen = read_model(page, model)
+        counted = sum(version.requests for version in seen.versions)
+        labelled = sum(version.labelled for version in seen.versions)
+        if (counted >= requests and labelled >= truths) or time.monotonic() > deadline:
+            return seen
+        time.sleep(LOOK_S)
+
+
+def _version(view: dict[str, Any]) -> Version:
+    return Version(
+        number=view["number"],
+        description=view["description"],
+        requests=view["traffic"]["requests"],
+        failed=view["traffic"]["failed"],
+        labelled=view["quality"]["labelled"],
+        metrics={
+            each["name"]: Compared(_figure(each["promise"]), _figure(each["practice"]), each["verdict"])
+            for each in view["quality"]["comparisons"]
+        },
+    )
+
+
+def _figure(view: dict[str, Any] | None) -> Figure | None:
+    return Figure(view["value"], view["low"], view["high"]) if view else None

@@ -1,0 +1,46 @@
+"""The writer: what it says is stored, and whom it outlives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sardonyx_monitor.store.database import Database
+from sardonyx_monitor.store.rows import Batch, SenderRow
+from sardonyx_monitor.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty store."""
+    database = Database(tmp_path)
+    database.open()
+    yield database
+    database.close()
+
+
+def _batch(instance: str) -> Batch:
+    return Batch(senders=[SenderRow(instance, "service", "host", 0, 1)])
+
+
+def test_a_caller_that_gives_up_does_not_end_the_writer(database: Database) -> None:
+    """Whenever a call is cancelled, before, in or after its commit, later calls are stored."""
+    writer = Writer(database)
+    early = writer.submit(_batch("early"))
+    assert early.cancel()
+    writer.start()
+    given_up = [writer.submit(_batch(f"caller {number}")) for number in range(100)]
+    for future in given_up:
+        future.cancel()
+    writer.submit(_batch("last")).result(timeout=30)
+    assert writer.alive
+    writer.stop()
+    stored = {row[0] for row in database.cursor().execute("select instance from senders").fetchall()}
+    assert "last" in stored
+    assert "early" not in stored
+    assert {f"caller {number}" for number, future in enumerate(given_up) if not future.cancelled()} <= stored
