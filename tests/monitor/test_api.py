@@ -1,0 +1,445 @@
+"""Everything that /api says, against what was sent, and what it says where something is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitor.scene import REFUSED, connected, doors_of, fresh_id, prediction_of, span_of, start_monitor
+from sardonyx import telemetry
+from sardonyx_monitor.views.window import WINDOWS
+from server.scene import CLASSIFIER, REGRESSOR, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from monitor.scene import Asked, Json, Stage, Watch
+
+MINUTE_NS = 60 * 10**9
+
+
+def _models(stage: Stage) -> dict[str, Json]:
+    return {each["name"]: each for each in stage.watch.api("/models")["models"]}
+
+
+def _version(model: Json, number: int) -> Json:
+    (found,) = [each for each in model["versions"] if each["number"] == number]
+    return dict(found)
+
+
+def _rows(asked: list[Asked]) -> list[tuple[Any, Any]]:
+    """Answers with their truths, None where there is none."""
+    return [pair for each in asked for pair in zip(each.answers, each.truths, strict=True)]
+
+
+def _found(watch: Watch, **search: str) -> set[str]:
+    return {each["trace_id"] for each in watch.api("/traces", **search)["traces"]}
+
+
+# Models.
+
+
+@pytest.mark.parametrize(("name", "number"), [(CLASSIFIER, 1), (CLASSIFIER, 2), (REGRESSOR, 1)])
+def test_traffic_of_a_version(stage: Stage, name: str, number: int) -> None:
+    """Each version has the requests and rows that it answered, none failed, and quantiles in order."""
+    asked = stage.of(name, number)
+    version = _version(_models(stage)[name], number)
+    traffic = version["traffic"]
+    assert (traffic["requests"], traffic["rows"]) == (len(asked), len(_rows(asked)))
+    assert (traffic["failed"], traffic["refused"]) == (0, 0)
+    assert 0 < traffic["p50_ms"] <= traffic["p95_ms"] <= traffic["p99_ms"]
+    assert (version["registered"], version["major"]) == (True, 1)
+    assert version["live"] == ((name, number) != (CLASSIFIER, 1))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_accuracy_of_a_version(stage: Stage, number: int) -> None:
+    """Accuracy, its interval's rows and coverage are those of the truths that were told, beside the promise."""
+    rows = _rows(stage.of(CLASSIFIER, number))
+    told = [(answer, truth) for answer, truth in rows if truth is not None]
+    quality = _version(_models(stage)[CLASSIFIER], number)["quality"]
+    assert (quality["answered"], quality["labelled"], quality["unreadable"]) == (len(rows), len(told), 0)
+    assert quality["coverage"] == pytest.approx(len(told) / len(rows))
+    first = quality["comparisons"][0]
+    assert first["name"] == "accuracy"
+    assert first["practice"]["rows"] == len(told)
+    assert first["practice"]["value"] == pytest.approx(sum(answer == truth for answer, truth in told) / len(told))
+    assert first["practice"]["low"] <= first["practice"]["value"] <= first["practice"]["high"]
+    assert first["promise"]["rows"] == 200
+    assert first["verdict"] == ("worse" if number == 1 else "open")
+
+
+def test_errors_of_a_regressor(stage: Stage) -> None:
+    """MAE and RMSE are those of the truths that were told."""
+    comparisons = _version(_models(stage)[REGRESSOR], 1)["quality"]["comparisons"]
+    practice = {each["name"]: each["practice"]["value"] for each in comparisons if each["practice"]}
+    assert practice == pytest.approx({"mae": 0.5, "rmse": 0.5})
+
+
+def test_calls_that_nothing_answered(stage: Stage) -> None:
+    """Calls to unknown versions stand with their model, calls to unknown models apart, and both are refusals."""
+    page = stage.watch.api("/models")
+    assert page["unknown_requests"] == sum(model == "nobody" for model, _ in REFUSED)
+    models = {each["name"]: each for each in page["models"]}
+    assert "nobody" not in models
+    unanswered, total = models[CLASSIFIER]["unanswered"], models[CLASSIFIER]["total"]
+    assert (unanswered["requests"], unanswered["refused"], unanswered["failed"]) == (1, 1, 0)
+    assert total["requests"] == 1 + len(stage.of(CLASSIFIER, 1)) + len(stage.of(CLASSIFIER, 2))
+
+
+def test_one_model_over_time(stage: Stage) -> None:
+    """The steps of a model's series add up to its totals; the quality series weigh in to the figure above them."""
+    page = stage.watch.api(f"/models/{CLASSIFIER}")
+    seconds = page["window"]["step_s"]
+    assert {each["version"] for each in page["traffic"]} == {0, 1, 2}
+    for series in page["traffic"]:
+        expected = len(stage.of(CLASSIFIER, series["version"])) or 1
+        assert sum(series["per_second"]) * seconds == pytest.approx(expected)
+        assert {len(values) for values in series.values() if isinstance(values, list)} == {len(series["time"])}
+    for series in page["quality"]:
+        told = [(answer, truth) for answer, truth in _rows(stage.of(CLASSIFIER, series["version"])) if truth]
+        steps = zip(series["value"], series["labelled"], strict=True)
+        right = sum(value * rows for value, rows in steps if value is not None)
+        assert sum(series["labelled"]) == len(told)
+        assert right == pytest.approx(sum(answer == truth for answer, truth in told))
+    assert {each["version"] for each in page["quality"]} == {1, 2}
+
+
+def test_moments(stage: Stage) -> None:
+    """The moments when versions went live are told in order, by whom."""
+    moments = stage.watch.api(f"/models/{CLASSIFIER}")["moments"]
+    assert [(each["version"], each["rolled_back"], each["major"]) for each in moments] == [(1, False, 1), (2, False, 1)]
+    times = [datetime.fromisoformat(each["time"]) for each in moments]
+    assert times == sorted(times)
+    assert all(each["actor"] for each in moments)
+
+
+def test_page_and_api_agree(stage: Stage) -> None:
+    """A model is the same on the page of all models and on its own."""
+    one = stage.watch.api(f"/models/{CLASSIFIER}", window="all")["model"]
+    (same,) = [each for each in stage.watch.api("/models", window="all")["models"] if each["name"] == CLASSIFIER]
+    for version, other in zip(one["versions"], same["versions"], strict=True):
+        assert version["quality"] == other["quality"]
+        for name in ("requests", "rows", "p50_ms", "p95_ms", "p99_ms"):
+            assert version["traffic"][name] == other["traffic"][name]
+
+
+# Traces.
+
+
+def test_trace_by_its_id(stage: Stage) -> None:
+    """A trace says which version answered what, in which stages, and what came true."""
+    asked = stage.of(CLASSIFIER, 1)[0]
+    trace = stage.watch.api(f"/traces/{asked.trace_id}")
+    (span,) = trace["spans"]
+    assert span["name"] == telemetry.SPAN_MODEL_INFER
+    assert span["attributes"][telemetry.MODEL_VERSION] == "1"
+    assert span["attributes"][telemetry.PREDICTION_ID] == asked.prediction_id
+    assert [each["name"] for each in span["stages"]] == ["decode", "queue", "run", "encode"]
+    assert 0 < sum(each["duration_ms"] for each in span["stages"]) <= span["duration_ms"]
+    assert [(each["row"], each["answer"], each["truth"], each["right"]) for each in trace["predictions"]] == [
+        (row, answer, truth, answer == truth)
+        for row, (answer, truth) in enumerate(zip(asked.answers, asked.truths, strict=True))
+    ]
+    for each in trace["predictions"]:
+        assert set(each["probabilities"]) == {"late", "punctual"}
+        assert max(each["probabilities"], key=each["probabilities"].get) == each["answer"]
+        assert sum(each["probabilities"].values()) == pytest.approx(1)
+
+
+def test_trace_of_a_regressor(stage: Stage) -> None:
+    """A trace of a regressor says the values, without probabilities and without right or wrong."""
+    asked = stage.of(REGRESSOR, 1)[0]
+    rows = stage.watch.api(f"/traces/{asked.trace_id}")["predictions"]
+    assert [float(each["answer"]) for each in rows] == pytest.approx(asked.answers, rel=1e-4)
+    assert [float(each["truth"]) for each in rows] == pytest.approx(asked.truths, rel=1e-4)
+    assert all(each["probabilities"] == {} and each["right"] is None for each in rows)
+
+
+def test_upper_case_trace_id(stage: Stage) -> None:
+    """A trace is found by its id in either case, as logs write it."""
+    trace_id = stage.asked[0].trace_id
+    assert stage.watch.api(f"/traces/{trace_id.upper()}")["trace_id"] == trace_id
+    assert _found(stage.watch, q=f" {trace_id.upper()} ") == {trace_id}
+
+
+@pytest.mark.parametrize(("name", "number"), [(CLASSIFIER, 1), (CLASSIFIER, 2), (REGRESSOR, 1)])
+def test_search_by_model_and_version(stage: Stage, name: str, number: int) -> None:
+    """A search for a version finds the traces that it answered and no other."""
+    expected = {each.trace_id for each in stage.of(name, number)}
+    assert _found(stage.watch, model=name, version=str(number)) == expected
+
+
+def test_search_by_prediction_id(stage: Stage) -> None:
+    """A search for a prediction's id finds its trace, with what it is."""
+    asked = stage.asked[-1]
+    (found,) = stage.watch.api("/traces", q=asked.prediction_id)["traces"]
+    assert (found["trace_id"], found["prediction_id"]) == (asked.trace_id, asked.prediction_id)
+    assert (found["model"], found["version"], found["code"]) == (asked.model, asked.version, "OK")
+    assert found["rows"] == len(asked.answers)
+
+
+@pytest.mark.parametrize("status", ["NOT_FOUND", "failures"])
+def test_search_by_status(stage: Stage, status: str) -> None:
+    """A search for a status finds the requests that ended with it."""
+    traces = stage.watch.api("/traces", status=status)["traces"]
+    found = sorted((each["model"], each["code"]) for each in traces)
+    assert found == sorted((model, "NOT_FOUND") for model, _ in REFUSED)
+    assert not _found(stage.watch, status="INTERNAL")
+    assert len(_found(stage.watch, status="OK", model=REGRESSOR)) == len(stage.of(REGRESSOR, 1))
+
+
+def test_search_by_duration(watch: Watch) -> None:
+    """A search for a duration finds what took at least so long, to the fraction of a millisecond."""
+    name = fresh_id("model")
+    spans = [
+        prediction_of(fresh_id(), ["late"], model=name, duration_ns=each) for each in (999_999, 1_500_000, 7 * 10**9)
+    ]
+    watch.export(*spans)
+    ids = [span.trace_id.hex() for span in spans]
+    for least, expected in (("", ids), ("1", ids[1:]), ("1.5", ids[1:]), ("1.500001", ids[2:]), ("7000.1", [])):
+        assert _found(watch, model=name, min_ms=least) == set(expected)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_search_by_window(watch: Watch, window: str) -> None:
+    """A window holds what began within it; the id of a trace finds it whatever the window is."""
+    name, now = fresh_id("model"), datetime.now(UTC)
+    ages = {minutes: prediction_of(fresh_id(), ["late"], model=name, start_ns=_ago(minutes)) for minutes in AGES}
+    watch.export(*ages.values())
+    length_ns = WINDOWS[window] or 1 << 62
+    expected = {span.trace_id.hex() for minutes, span in ages.items() if minutes * MINUTE_NS < length_ns}
+    assert _found(watch, model=name, window=window) == expected
+    oldest = ages[max(ages)].trace_id.hex()
+    assert _found(watch, q=oldest, window=window) == {oldest}
+    page = watch.api(f"/models/{name}", window=window)
+    assert page["model"]["total"]["requests"] == len(expected)
+    assert page["window"]["name"] == window
+    assert datetime.fromisoformat(page["window"]["until"]) >= now - timedelta(milliseconds=1)
+
+
+#: Minutes, each within another window.
+AGES = (0, 10, 50, 300, 1200, 9000, 40000, 100_000)
+
+
+def _ago(minutes: int) -> int:
+    return int(datetime.now(UTC).timestamp() * 1e9) - minutes * MINUTE_NS - 10**7
+
+
+def test_search_is_limited(watch: Watch) -> None:
+    """A search finds the newest hundred, newest first."""
+    name = fresh_id("model")
+    spans = [prediction_of(fresh_id(), model=name, start_ns=_ago(1) + number) for number in range(130)]
+    watch.export(*spans)
+    page = watch.api("/traces", model=name)
+    newest = [span.trace_id.hex() for span in reversed(spans)]
+    assert [each["trace_id"] for each in page["traces"]] == newest[: page["limit"]]
+    assert page["limit"] == 100
+
+
+def test_search_offers_choices(stage: Stage) -> None:
+    """The search says which models and versions can be chosen."""
+    page = stage.watch.api("/traces")
+    assert {CLASSIFIER, REGRESSOR} <= set(page["models"])
+    assert stage.watch.api("/traces", model=CLASSIFIER)["versions"][:2] == [2, 1]
+
+
+# The monitor itself.
+
+
+def test_health_counts(stage: Stage) -> None:
+    """The monitor's own page counts the spans, rows and truths that were sent, and who sent them."""
+    health = stage.watch.health()
+    rows = _rows(stage.asked)
+    assert health["stored"] == {
+        "spans": len(stage.asked) + len(REFUSED),
+        "predictions": len(rows),
+        "outcomes": sum(truth is not None for _, truth in rows),
+    }
+    assert (health["writing"], health["orphan_outcomes"]) == (True, 0)
+    (sender,) = health["senders"]
+    assert (sender["service"], sender["spans_dropped"]) == (telemetry.SERVICE_NAME_SERVER, 0)
+    assert health["registry"]["error"] == ""
+    assert health["registry"]["location"] == str(stage.registry)
+
+
+# What is wrong.
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/models/none", 404, "none"),
+        (f"/models/{CLASSIFIER}?window=2h", 400, "'2h' is no window"),
+        ("/models?window=2h", 400, "Choose one of 15m"),
+        ("/traces?window=2h", 400, "'2h' is no window"),
+        ("/traces?version=three", 400, "'three' is no version"),
+        ("/traces?version=-1", 400, "is no version"),
+        ("/traces?version=99999999999999999999", 400, "is no version"),
+        ("/traces?version=²", 400, "is no version"),
+        ("/traces?status=ok!", 400, "is no status"),
+        ("/traces?min_ms=soon", 400, "is no duration"),
+        ("/traces?min_ms=-1", 400, "is no duration"),
+        ("/traces?min_ms=nan", 400, "is no duration"),
+        ("/traces?min_ms=1e999", 400, "is no duration"),
+        ("/traces/short", 400, "is no trace id"),
+        (f"/traces/{'f' * 32}", 404, "No trace"),
+        ("/nothing", 404, "Start at /"),
+    ],
+)
+def test_error(stage: Stage, path: str, status: int, words: str) -> None:
+    """What cannot be shown is said with its code and a sentence, as JSON and as a page."""
+    code = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND"}[status]
+    answer = stage.watch.web.get(f"/api{path}")
+    assert answer.status_code == status
+    assert answer.json()["error"]["code"] == code
+    assert words in answer.json()["error"]["message"]
+    page = stage.watch.web.get(path) if path != "/models?window=2h" else stage.watch.web.get("/?window=2h")
+    assert page.status_code == status
+    assert "Back to the models" in page.text
+    assert "Traceback" not in page.text + answer.text
+
+
+def test_all_faults_are_named(stage: Stage) -> None:
+    """A search with several faults is told of each."""
+    answer = stage.watch.web.get("/api/traces?version=x&status=y&min_ms=z")
+    assert answer.status_code == 400
+    for word in ("'x'", "'y'", "'z'"):
+        assert word in answer.json()["error"]["message"]
+
+
+def test_only_reading(stage: Stage) -> None:
+    """Nothing can be posted to a page."""
+    for path in ("/", "/api/models", "/api/traces"):
+        answer = stage.watch.web.post(path)
+        assert answer.status_code == 405
+        assert "Traceback" not in answer.text
+
+
+searches = st.dictionaries(
+    st.sampled_from(["q", "model", "version", "status", "min_ms", "window"]),
+    st.one_of(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+        st.sampled_from(["failures", "OK", "0", "1e3", "all", "' or 1=1 --", "%", "{{ 1 }}", "\x00"]),
+    ),
+)
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(search=searches)
+def test_any_search_is_answered(watch: Watch, search: dict[str, str]) -> None:
+    """Whatever is typed into the search, it is answered or refused, never broken."""
+    for path in ("/api/traces", "/traces"):
+        assert watch.web.get(path, params=search).status_code in (200, 303, 400)
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/?#\\"), min_size=1, max_size=30))
+def test_any_name_is_answered(watch: Watch, name: str) -> None:
+    """Whatever name is asked for, it is known or not found, never broken."""
+    if name in (".", ".."):
+        return
+    for path in ("/api/models/", "/models/", "/api/traces/", "/traces/"):
+        answer = watch.web.get(path + _quoted(name))
+        assert answer.status_code in (200, 400, 404)
+
+
+def _quoted(name: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in name.encode())
+
+
+def test_text_of_others_is_text(watch: Watch) -> None:
+    """Markup in names, attributes and ids that others sent is shown as text."""
+    evil = "<script>alert(1)</script>\"'"
+    span = prediction_of(evil, [evil], model=evil, version=0, code=evil, more={evil: evil})
+    span.name = span.status.message = evil
+    watch.export(span, span_of(name=evil), service=evil, resource={"service.instance.id": evil}, dropped=1)
+    for path in ("/", "/traces", f"/traces/{span.trace_id.hex()}", "/health", f"/models/{_quoted(evil)}"):
+        assert "<script>alert" not in watch.web.get(path).text
+
+
+def test_json_is_json(stage: Stage) -> None:
+    """No answer holds NaN or infinity, which JSON does not have."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise AssertionError(constant)
+
+    trace_id = stage.asked[0].trace_id
+    for path in (
+        "/models",
+        f"/models/{CLASSIFIER}",
+        f"/models/{REGRESSOR}",
+        "/traces",
+        f"/traces/{trace_id}",
+        "/health",
+    ):
+        answer = stage.watch.web.get(f"/api{path}")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["cache-control"] == "no-store"
+        json.loads(answer.text, parse_constant=refuse)
+
+
+def test_headers(stage: Stage) -> None:
+    """Every answer, an error's too, forbids the browser to load or run anything from elsewhere."""
+    for path in ("/", "/api/health", "/static/live.js", "/nothing"):
+        headers = stage.watch.web.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+# The registry.
+
+
+def test_registry_that_does_not_exist(watch: Watch) -> None:
+    """A registry that does not exist yet is no error; a version that only the spans know is shown as such."""
+    name = fresh_id("model")
+    watch.export(prediction_of(fresh_id(), ["late"], model=name, version=7))
+    page = watch.api("/models")
+    assert page["registry"]["error"] == ""
+    (model,) = [each for each in page["models"] if each["name"] == name]
+    (version,) = model["versions"]
+    assert (version["number"], version["registered"], version["live"]) == (7, False, False)
+    assert watch.web.get(f"/models/{name}").status_code == 200
+
+
+def test_registry_appears_breaks_and_vanishes(stage: Stage, tmp_path: Path) -> None:
+    """A registry is read once it exists; one that breaks is told with what was known kept; one that vanishes too."""
+    registry, name = tmp_path / "registry", CLASSIFIER
+    program = start_monitor(registry, tmp_path / "data", "--poll-interval-s", "0.05")
+    with connected(*doors_of(program)) as watch:
+        assert watch.api("/models")["models"] == []
+        span = prediction_of("seen", ["late"], probabilities=[0.9, 0.1], model=name)
+        watch.export(span)
+        shutil.copytree(stage.registry, registry)
+        wait_until(lambda: len(_names(watch)) == 2, "the registry is read")
+        wait_until(lambda: not watch.api("/models")["registry"]["error"], "the registry is whole")
+        event = min((registry / "models" / name / "events").iterdir())
+        whole = event.read_bytes()
+        event.write_bytes(b"no event")
+        wait_until(lambda: bool(watch.api("/models")["registry"]["error"]), "the fault is told")
+        assert len(_names(watch)) == 2
+        assert "The registry could not be read" in watch.web.get("/").text
+        assert "The registry could not be read" in watch.web.get(f"/models/{name}").text
+        event.write_bytes(whole)
+        wait_until(lambda: not watch.api("/models")["registry"]["error"], "the registry is read again")
+        shutil.rmtree(registry)
+        wait_until(lambda: bool(watch.api("/models")["registry"]["error"]), "the loss is told")
+        assert len(_names(watch)) == 2
+        for path in ("/", f"/models/{name}", "/traces", f"/traces/{span.trace_id.hex()}", "/health"):
+            assert watch.web.get(path).status_code == 200
+        (model,) = [each for each in watch.api("/models")["models"] if each["name"] == name]
+        assert model["total"]["requests"] == 1
+    assert program.stop() == 0
+    assert "Traceback" not in "".join(program.lines)
+
+
+def _names(watch: Watch) -> set[str]:
+    """The models of which the registry knows a version that is live."""
+    models = watch.api("/models")["models"]
+    return {each["name"] for each in models if any(version["registered"] for version in each["versions"])}

@@ -1,0 +1,437 @@
+"""Figures and their intervals: known values, what must always hold, and scikit-learn's and numpy's own answers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from sardonyx.registry.v1.manifest_pb2 import Metric
+from sardonyx_monitor.catalog import Model, Snapshot, Version
+from sardonyx_monitor.statistics import intervals
+from sardonyx_monitor.statistics.promise import ROWS_MIN, Verdict, judge
+from sardonyx_monitor.statistics.quality import Figure, Sums, of_classes, of_values
+from sardonyx_monitor.store.database import Database
+from sardonyx_monitor.store.reader import Query
+from sardonyx_monitor.store.rows import Batch, OutcomeRow, PredictionRow, RequestRow, SpanRow
+from sardonyx_monitor.store.writer import Writer
+from sardonyx_monitor.views import models
+from sardonyx_monitor.views.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from sardonyx_monitor.views.shapes import ModelView, Quality
+
+MODEL = "by-hand"
+#: A shared processor may pause any example.
+untimed = settings(deadline=None)
+
+shares = st.integers(1, 10**6).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
+
+
+# Intervals.
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # R. G. Newcombe, Two-sided confidence intervals for the single proportion (1998), table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_known_values(successes: int, trials: int, low: float, high: float) -> None:
+    """Wilson's interval has the values that are published of it."""
+    assert intervals.of_share(successes, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+@untimed
+@given(shares)
+def test_wilson_contains_the_share(share: tuple[int, int]) -> None:
+    """The interval lies within 0 and 1 and contains the share."""
+    interval = intervals.of_share(*share)
+    assert 0.0 <= interval.low <= share[0] / share[1] <= interval.high <= 1.0
+    assert interval.low < interval.high
+
+
+@untimed
+@given(shares, st.integers(2, 50))
+def test_wilson_shrinks(share: tuple[int, int], times: int) -> None:
+    """The same share over more trials has a narrower interval."""
+    few, many = intervals.of_share(*share), intervals.of_share(share[0] * times, share[1] * times)
+    assert many.high - many.low < few.high - few.low
+
+
+@untimed
+@given(shares)
+def test_wilson_is_symmetric(share: tuple[int, int]) -> None:
+    """Failures have the mirrored interval of successes."""
+    successes, trials = share
+    here, mirrored = intervals.of_share(successes, trials), intervals.of_share(trials - successes, trials)
+    assert here == pytest.approx((1 - mirrored.high, 1 - mirrored.low), abs=1e-12)
+
+
+@untimed
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50))
+def test_mean_interval(values: list[float]) -> None:
+    """The interval of a mean is centred on it and as wide as its standard error says."""
+    array = np.array(values)
+    interval = intervals.of_mean(array.sum(), (array**2).sum(), len(array))
+    half = intervals.Z * array.std(ddof=1) / math.sqrt(len(array))
+    scale = 1e-6 * max(1.0, np.abs(array).max())
+    assert interval.low == pytest.approx(array.mean() - half, abs=scale)
+    assert interval.high == pytest.approx(array.mean() + half, abs=scale)
+
+
+def test_nothing_seen_says_nothing() -> None:
+    """Without trials, or with one value, no interval is claimed; without truths there is no figure."""
+    assert all(math.isnan(end) for end in intervals.of_share(0, 0))
+    assert all(math.isnan(end) for end in intervals.of_mean(3.0, 9.0, 1))
+    assert of_classes(Sums()) == of_values(Sums()) == []
+    assert math.isnan(Sums().coverage)
+
+
+def test_share_interval_covers_what_it_says() -> None:
+    """Of many samples, about 95 % have an interval that holds the true share, near the edge too."""
+    random = np.random.default_rng(7)
+    for truth, trials in ((0.5, 40), (0.9, 60), (0.97, 200)):
+        drawn = random.binomial(trials, truth, size=4000)
+        found = [intervals.of_share(int(successes), trials) for successes in drawn]
+        covered = np.mean([interval.low <= truth <= interval.high for interval in found])
+        assert 0.92 < covered < 0.985
+
+
+@untimed
+@given(st.lists(st.floats(0, 1e3), min_size=1, max_size=20))
+def test_no_figure_has_an_impossible_interval(errors: list[float]) -> None:
+    """What cannot be negative has no interval below zero, and every interval holds its value."""
+    array = np.array(errors)
+    total, squares, quartics = array.sum(), (array**2).sum(), (array**4).sum()
+    count = len(errors)
+    classes = Sums(
+        count, count, scored=count, log_loss=total, log_loss_squares=squares, brier=total, brier_squares=squares
+    )
+    values = Sums(count, count, measured=count, absolute=total, squares=squares, quartics=quartics)
+    for figure in of_classes(classes) + of_values(values):
+        if not math.isnan(figure.low):
+            assert 0 <= figure.low <= figure.value <= figure.high, figure.name
+
+
+# Promises.
+
+
+def _metric(low: float, high: float, *, higher_is_better: bool) -> Metric:
+    return Metric(name="m", value=(low + high) / 2, low=low, high=high, higher_is_better=higher_is_better)
+
+
+def _figure(low: float, high: float, rows: int = 100) -> Figure:
+    return Figure("m", (low + high) / 2, low, high, rows)
+
+
+@pytest.mark.parametrize(
+    ("practice", "promised", "higher", "lower"),
+    [
+        (_figure(0.85, 0.95), (0.80, 0.90), Verdict.KEPT, Verdict.KEPT),
+        (_figure(0.80, 0.90), (0.85, 0.95), Verdict.KEPT, Verdict.KEPT),
+        (_figure(0.82, 0.83), (0.80, 0.90), Verdict.KEPT, Verdict.KEPT),
+        (_figure(0.70, 0.95), (0.80, 0.90), Verdict.KEPT, Verdict.KEPT),
+        (_figure(0.90, 0.95), (0.80, 0.90), Verdict.KEPT, Verdict.KEPT),
+        (_figure(0.70, 0.80), (0.80, 0.90), Verdict.KEPT, Verdict.KEPT),
+        (_figure(0.70, 0.79), (0.80, 0.90), Verdict.WORSE, Verdict.BETTER),
+        (_figure(0.91, 0.95), (0.80, 0.90), Verdict.BETTER, Verdict.WORSE),
+        (_figure(0.70, 0.79, ROWS_MIN), (0.80, 0.90), Verdict.WORSE, Verdict.BETTER),
+        (_figure(0.70, 0.79, ROWS_MIN - 1), (0.80, 0.90), Verdict.OPEN, Verdict.OPEN),
+        (_figure(math.nan, math.nan), (0.80, 0.90), Verdict.OPEN, Verdict.OPEN),
+        (None, (0.80, 0.90), Verdict.OPEN, Verdict.OPEN),
+    ],
+)
+def test_verdict(practice: Figure | None, promised: tuple[float, float], higher: Verdict, lower: Verdict) -> None:
+    """Only intervals that do not meet are a difference, and which way is better is the metric's to say."""
+    assert judge(practice, _metric(*promised, higher_is_better=True)) is higher
+    assert judge(practice, _metric(*promised, higher_is_better=False)) is lower
+
+
+def test_no_promise_is_open() -> None:
+    """Where nothing was promised, nothing is judged."""
+    assert judge(_figure(0.1, 0.2), None) is Verdict.OPEN
+
+
+# Figures through the store.
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An empty store of its own, written and read as the monitor does."""
+
+    writer: Writer
+    query: Query
+
+    def write(self, batch: Batch) -> None:
+        """Write, durable on return."""
+        self.writer.submit(batch).result(timeout=20)
+
+    def model(self, version: Version) -> ModelView:
+        """What the page shows of the one model."""
+        snapshot = Snapshot({MODEL: Model({version.number: version})}, datetime.now(UTC))
+        view, _ = models.read_model(self.query, snapshot, MODEL, Window.parse("1h"))
+        return view
+
+    def quality(self, version: Version) -> Quality:
+        """What the page shows of the one version's quality."""
+        (shown,) = self.model(version).versions
+        return shown.quality
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[Store]:
+    database = Database(folder)
+    database.open()
+    writer = Writer(database)
+    writer.start()
+    query = Query(database.cursor())
+    try:
+        yield Store(writer, query)
+    finally:
+        writer.stop()
+        query.close()
+        database.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with _opened(tmp_path) as store:
+        yield store
+
+
+def _version(classes: Sequence[str] = (), promised: Sequence[Metric] = ()) -> Version:
+    return Version(
+        number=1,
+        major=1,
+        created_at=datetime.now(UTC),
+        author="",
+        description="",
+        source_model="",
+        regression=not classes,
+        classes=tuple(classes),
+        metrics={metric.name: metric for metric in promised},
+        primary=promised[0].name if promised else "",
+        holdout_rows=100,
+    )
+
+
+def _start_ns() -> int:
+    return time.time_ns() - 60 * 10**9
+
+
+def _span(start_ns: int, span_id: str, duration_ns: int = 1000) -> SpanRow:
+    return SpanRow(
+        start_ns=start_ns,
+        trace_id=span_id,
+        span_id=span_id,
+        parent_span_id="",
+        trace_state="",
+        name="infer",
+        kind="Server",
+        service="tests",
+        resource="{}",
+        scope_name="",
+        scope_version="",
+        attributes="{}",
+        duration_ns=duration_ns,
+        status_code="Unset",
+        status_message="",
+        event_ns=[],
+        event_name=[],
+        event_attributes=[],
+        link_trace_id=[],
+        link_span_id=[],
+        link_state=[],
+        link_attributes=[],
+    )
+
+
+def _request(span: SpanRow, rows: int, code: str = "OK") -> RequestRow:
+    return RequestRow(
+        span.start_ns, span.trace_id, span.span_id, "p", MODEL, 1, 1, "live", code, rows, span.duration_ns
+    )
+
+
+def _prediction(span: SpanRow, row: int, label: str | None, value: float | None, vector: Any) -> PredictionRow:
+    return PredictionRow(span.start_ns, span.trace_id, span.span_id, "p", row, MODEL, 1, label, value, vector)
+
+
+def _outcome(row: int, label: str | None, number: float | None, observe_ns: int) -> OutcomeRow:
+    kind = "number" if label is None else "label"
+    return OutcomeRow(f"{row:032x}", "p", row, kind, label, None, number, observe_ns, observe_ns, "", 0)
+
+
+def _classified(labels: Sequence[str], vectors: npt.NDArray[Any], truths: Sequence[str | None]) -> Batch:
+    """Rows of one request, with the truths that are known."""
+    span = _span(_start_ns(), "1")
+    told = [(row, truth) for row, truth in enumerate(truths) if truth is not None]
+    return Batch(
+        spans=[span],
+        requests=[_request(span, len(labels))],
+        predictions=[_prediction(span, row, label, None, vectors[row].tolist()) for row, label in enumerate(labels)],
+        outcomes=[_outcome(row, truth, None, span.start_ns + 5 * 10**9) for row, truth in told],
+    )
+
+
+def _practice(quality: Quality) -> dict[str, Figure]:
+    return {each.name: each.practice for each in quality.comparisons if each.practice is not None}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_figures_of_classes_are_scikit_learns(store: Store, seed: int, size: int) -> None:
+    """Accuracy, balanced accuracy, F1, log loss and Brier score of stored rows equal scikit-learn's."""
+    random = np.random.default_rng([seed, size])
+    classes = [f"class {number}" for number in range(size)]
+    rows = 700
+    vectors = random.dirichlet(np.full(size, 0.7), size=rows)
+    chosen = vectors.argmax(axis=1)
+    truth = np.array([random.choice(size, p=0.3 / size + 0.7 * vector) for vector in vectors])
+    known = random.random(rows) < 0.8
+    told = [classes[each] if there else None for each, there in zip(truth, known, strict=True)]
+    store.write(_classified([classes[each] for each in chosen], vectors, told))
+    quality = store.quality(_version(classes))
+    assert (quality.answered, quality.labelled, quality.unreadable) == (rows, known.sum(), 0)
+    assert quality.coverage == known.mean()
+    assert quality.delay_s == pytest.approx(5.0)
+    truth, chosen, vectors = truth[known], chosen[known], vectors[known]
+    found = _practice(quality)
+    if size == 2:
+        f1, brier = metrics.f1_score(truth, chosen), metrics.brier_score_loss(truth, vectors[:, 1])
+    else:
+        f1 = metrics.f1_score(truth, chosen, average="macro")
+        brier = np.mean(((vectors - np.eye(size)[truth]) ** 2).sum(axis=1))
+    expected = {
+        "accuracy": metrics.accuracy_score(truth, chosen),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, chosen),
+        "f1": f1,
+        "log_loss": metrics.log_loss(truth, vectors, labels=range(size)),
+        "brier": brier,
+    }
+    assert {name: figure.value for name, figure in found.items()} == pytest.approx(expected, rel=1e-9)
+    assert {figure.rows for figure in found.values()} == {known.sum()}
+    for name in ("accuracy", "log_loss", "brier"):
+        assert found[name].low < found[name].value < found[name].high
+    losses = -np.log(vectors[np.arange(len(truth)), truth])
+    half = intervals.Z * losses.std(ddof=1) / math.sqrt(len(losses))
+    assert found["log_loss"].high - found["log_loss"].value == pytest.approx(half, rel=1e-6)
+
+
+def test_certain_and_wrong(store: Store) -> None:
+    """A probability of zero for what came true costs what scikit-learn says, not infinity."""
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    truths = ["no", "yes", "no"]
+    store.write(_classified(["no", "yes", "yes"], vectors, ["yes", *truths[1:]]))
+    found = _practice(store.quality(_version(["no", "yes"])))
+    assert found["log_loss"].value == pytest.approx(metrics.log_loss([1, 1, 0], vectors, labels=[0, 1]))
+    assert found["brier"].value == pytest.approx(metrics.brier_score_loss([1, 1, 0], vectors[:, 1]))
+
+
+def test_class_that_never_came_true(store: Store) -> None:
+    """A class that is never true is left out of balanced accuracy, as scikit-learn does, and F1 of it is 0."""
+    vectors = np.full((4, 2), 0.5)
+    store.write(_classified(["no", "no", "no", "yes"], vectors, ["no"] * 4))
+    found = _practice(store.quality(_version(["no", "yes"])))
+    assert found["balanced_accuracy"].value == 0.75
+    assert found["f1"].value == 0.0
+
+
+def test_truth_that_is_no_class(store: Store) -> None:
+    """A truth that is no class of the model counts as a wrong answer and is reported as unreadable."""
+    store.write(_classified(["no", "yes"], np.array([[0.9, 0.1], [0.2, 0.8]]), ["no", "perhaps"]))
+    quality = store.quality(_version(["no", "yes"]))
+    assert (quality.labelled, quality.unreadable) == (2, 1)
+    found = _practice(quality)
+    assert (found["accuracy"].value, found["accuracy"].rows) == (0.5, 2)
+    assert found["log_loss"].rows == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_of_values_are_scikit_learns(store: Store, seed: int) -> None:
+    """MAE and RMSE of stored rows equal scikit-learn's, over the rows whose truth is a number."""
+    random = np.random.default_rng(seed)
+    rows = 500
+    truth = random.normal(100, 20, size=rows)
+    answered = truth + random.standard_t(4, size=rows)
+    known = random.random(rows) < 0.7
+    span = _span(_start_ns(), "1")
+    told = [_outcome(row, None, truth[row], span.start_ns) for row in range(rows) if known[row]]
+    missing = int(np.flatnonzero(~known)[0])
+    store.write(
+        Batch(
+            spans=[span],
+            requests=[_request(span, rows)],
+            predictions=[_prediction(span, row, None, answered[row], None) for row in range(rows)],
+            outcomes=[*told, _outcome(missing, "late", None, span.start_ns)],
+        )
+    )
+    quality = store.quality(_version())
+    assert (quality.labelled, quality.unreadable) == (known.sum() + 1, 1)
+    truth, answered = truth[known], answered[known]
+    found = _practice(quality)
+    expected = {
+        "mae": metrics.mean_absolute_error(truth, answered),
+        "rmse": metrics.root_mean_squared_error(truth, answered),
+    }
+    assert {name: figure.value for name, figure in found.items()} == pytest.approx(expected, rel=1e-9)
+    for figure in found.values():
+        assert figure.low < figure.value < figure.high
+        assert figure.rows == known.sum()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 1000])
+def test_quantiles_are_numpys(store: Store, rows: int) -> None:
+    """p50, p95 and p99 of the answered requests equal numpy's; others count and do not slow them."""
+    random = np.random.default_rng(rows)
+    durations = random.lognormal(15, 1, size=rows).astype(np.int64)
+    spans = [_span(_start_ns() + number, str(number), int(each)) for number, each in enumerate(durations)]
+    slow = [_span(_start_ns(), f"{code}", 10**12) for code in ("INVALID_ARGUMENT", "INTERNAL", "UNAVAILABLE")]
+    requests = [_request(span, 3) for span in spans] + [_request(span, 0, span.span_id) for span in slow]
+    store.write(Batch(spans=spans + slow, requests=requests))
+    model = store.model(_version(["no", "yes"]))
+    (version,) = model.versions
+    expected = np.percentile(durations, [50, 95, 99]) / 1e6
+    for traffic in (version.traffic, model.total):
+        assert (traffic.p50_ms, traffic.p95_ms, traffic.p99_ms) == pytest.approx(tuple(expected))
+        assert (traffic.requests, traffic.rows) == (rows + 3, 3 * rows)
+        assert (traffic.failed, traffic.refused) == (2, 1)
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [(ROWS_MIN - 1, Verdict.OPEN), (400, Verdict.WORSE)])
+def test_promise_beside_practice(store: Store, rows: int, verdict: Verdict) -> None:
+    """What was promised stands beside what came true, the primary metric first, judged once enough is known."""
+    promised = [
+        Metric(name="roc_auc", value=0.9, low=0.88, high=0.92, higher_is_better=True),
+        Metric(name="accuracy", value=0.9, low=0.88, high=0.92, higher_is_better=True),
+    ]
+    vectors = np.full((rows, 2), 0.5)
+    store.write(_classified(["no"] * rows, vectors, ["no" if row % 2 else "yes" for row in range(rows)]))
+    comparisons = store.quality(_version(["no", "yes"], promised[::-1])).comparisons
+    assert comparisons[0].name == "accuracy"
+    assert comparisons[0].verdict is verdict
+    assert comparisons[0].promise is not None
+    assert comparisons[0].promise.value == 0.9
+    (unknown,) = [each for each in comparisons if each.name == "roc_auc"]
+    assert (unknown.practice, unknown.verdict) == (None, Verdict.OPEN)
+    (unpromised,) = [each for each in comparisons if each.name == "f1"]
+    assert (unpromised.promise, unpromised.verdict) == (None, Verdict.OPEN)
