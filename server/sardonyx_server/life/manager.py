@@ -190,14 +190,22 @@ class Manager:
 
     def _serve(self, model: Model, version: Version, loaded: Loaded, took_s: float) -> None:
         runner = Runner(loaded.session, loaded.cost, self._queue)
-        released = self._wake[model.name].set
-        version.served = Served(loaded.manifest, runner, released)
+        version.served = Served(loaded.manifest, runner, lambda: self._released(model, version))
         version.failures = 0
         version.enter(State.READY)
         LOG.info(
             "model %s: version %d is ready after %.0f ms: %d golden rows proven, %.0f µs for one row",
             *(model.name, version.number, took_s * 1e3, served_rows(loaded), loaded.cost.of(1) * 1e6),
         )
+
+    def _released(self, model: Model, version: Version) -> None:
+        """The last request has left: a step follows only where the version waits for that.
+
+        A version that answers one request after the other is left by the last one each time; to wake up for nothing
+        cost a quarter of the throughput.
+        """
+        if version.state is State.DRAINING:
+            self._wake[model.name].set()
 
     def _fail(self, model: Model, version: Version, reason: str, *, may_pass: bool) -> None:
         version.failures += 1
