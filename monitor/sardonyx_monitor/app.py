@@ -12,6 +12,8 @@ import click
 
 from sardonyx import __version__
 from sardonyx.address import Address
+from sardonyx.errors import RegistryError, RegistryMissing
+from sardonyx.registry import Registry
 from sardonyx_monitor.config import Config
 from sardonyx_monitor.log import set_up_logging
 from sardonyx_monitor.monitor import Monitor
@@ -57,7 +59,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, text: str) ->
 @click.option(
     "--poll-interval-s", default=2.0, type=click.FloatRange(0.05, 3600), help="How often the registry is read."
 )
-@click.version_option(__version__)
+@click.version_option(__version__, allow_from_autoenv=False)
 def main(**options: Any) -> None:
     """Watch what models do in practice.
 
@@ -65,10 +67,21 @@ def main(**options: Any) -> None:
     is on disk. SIGTERM ends it.
     """
     set_up_logging()
+    _check_registry(options["registry"])
     try:
         asyncio.run(_run(Config(**options)))
     except (StoreRefused, OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _check_registry(location: str) -> None:
+    """Refuse what can never be a registry; one that does not exist yet may come."""
+    try:
+        Registry(location)
+    except RegistryMissing:
+        pass
+    except RegistryError as error:
+        raise click.ClickException(error.message) from None
 
 
 async def _run(config: Config) -> None:

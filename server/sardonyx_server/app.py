@@ -84,7 +84,7 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 )
 @click.option("--onnx-threads", default=1, type=click.IntRange(1, 256), help="Threads inside one run of a model.")
 @click.option("--log-format", default="text", type=click.Choice(["text", "json"]), help="For people or for machines.")
-@click.version_option(__version__)
+@click.version_option(__version__, allow_from_autoenv=False)
 def main(listen: Address, log_format: str, **options: Any) -> None:
     """Serve every model that the registry says is live, over gRPC.
 

@@ -237,6 +237,30 @@ def test_malformed_prediction_is_kept_as_a_span(watch: Watch) -> None:
     assert watch.health()["since_start"]["predictions_malformed"] == before + 1
 
 
+@pytest.mark.parametrize("name", [telemetry.ROWS, telemetry.INTERFACE_MAJOR, telemetry.MODEL_VERSION])
+@pytest.mark.parametrize("count", [2**31, 2**63 - 1, -1])
+def test_an_absurd_count_harms_nobody_else(watch: Watch, name: str, count: int) -> None:
+    """A count that nobody can have is malformed: its neighbours are stored, and the pages go on."""
+    absurd, sound = prediction_of(fresh_id(), ["late"], more={name: count}), prediction_of(fresh_id(), ["late"])
+    assert not watch.export(absurd, sound).HasField("partial_success")
+    assert watch.trace(absurd.trace_id)["predictions"] == []
+    assert len(watch.trace(sound.trace_id)["predictions"]) == 1
+    for path in ("/", "/models/by-hand", "/traces"):
+        assert watch.web.get(path, params={"window": "all"}).status_code == 200
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308])
+def test_an_answer_that_is_no_number_spoils_no_figure(watch: Watch, value: float) -> None:
+    """Probabilities and values that are no numbers leave the pages as they are."""
+    spans = [
+        prediction_of(fresh_id(), ["late"], probabilities=[value, value], model="odd"),
+        prediction_of(fresh_id(), values=[value], model="odd"),
+    ]
+    assert not watch.export(*spans).HasField("partial_success")
+    for path in ("/", "/models/odd", "/api/models/odd", f"/traces/{spans[1].trace_id.hex()}"):
+        assert watch.web.get(path, params={"window": "all"}).status_code == 200
+
+
 ids = st.binary(min_size=16, max_size=16).filter(any)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 plain = st.one_of(texts, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.binary(max_size=6))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError
 
-from sardonyx.errors import InvalidInput, Unavailable, Violation
+from sardonyx.errors import InvalidInput, Violation
 from sardonyx.monitor.v1.outcome_service_pb2 import (
     Outcome,
     Rejection,
@@ -60,14 +60,10 @@ class OutcomeReceiver:
             InvalidInput: the bytes are no such message.
             Unavailable: the call cannot be taken now.
         """
-        try:
-            with self._admission.admit(len(data)):
-                checked = check(_parse(data), time.time_ns())
-                if checked.rows:
-                    await asyncio.wrap_future(self._writer.submit(Batch(outcomes=checked.rows)))
-        except Unavailable:
-            self._losses.calls_refused += 1
-            raise
+        with self._losses.counting(), self._admission.admit(len(data)):
+            checked = check(_parse(data), time.time_ns())
+            if checked.rows:
+                await asyncio.wrap_future(self._writer.submit(Batch(outcomes=checked.rows)))
         self._losses.outcomes_stored += len(checked.rows)
         self._losses.outcomes_rejected += len(checked.rejections)
         return ReportOutcomesResponse(accepted=len(checked.rows), rejections=checked.rejections)

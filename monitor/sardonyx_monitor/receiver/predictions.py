@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 OUTPUTS: Final = frozenset({telemetry.OUTPUT_LABELS, telemetry.OUTPUT_PROBABILITIES, telemetry.OUTPUT_VALUES})
 
 
+#: What the store's smallest integers hold, and what sums of counts have room for.
+_COUNT_MAX: Final = (1 << 31) - 1
+
+
 class Malformed(ValueError):
     """The span speaks of a prediction, but not as the vocabulary says."""
 
@@ -105,7 +109,7 @@ def _integer(values: Values, name: str) -> int:
     value = values.get(name)
     if value is None:
         return 0
-    if value.WhichOneof("value") != "int_value" or value.int_value < 0:
+    if value.WhichOneof("value") != "int_value" or not 0 <= value.int_value <= _COUNT_MAX:
         raise Malformed(f"{name} is no count.")
     return value.int_value
 

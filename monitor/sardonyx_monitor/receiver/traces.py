@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from sardonyx.errors import InvalidInput, Unavailable, Violation
+from sardonyx.errors import InvalidInput, Violation
 from sardonyx_monitor.receiver.spans import Decoded, decode
 
 if TYPE_CHECKING:
@@ -54,14 +54,10 @@ class TraceReceiver:
             Unavailable: the call cannot be taken now.
         """
         loop = asyncio.get_running_loop()
-        try:
-            with self._admission.admit(len(data)):
-                decoded = await loop.run_in_executor(self._decoder, _decode, data)
-                if decoded.batch.spans or decoded.batch.senders:
-                    await asyncio.wrap_future(self._writer.submit(decoded.batch))
-        except Unavailable:
-            self._losses.calls_refused += 1
-            raise
+        with self._losses.counting(), self._admission.admit(len(data)):
+            decoded = await loop.run_in_executor(self._decoder, _decode, data)
+            if decoded.batch.spans or decoded.batch.senders:
+                await asyncio.wrap_future(self._writer.submit(decoded.batch))
         return self._answer(decoded)
 
     def stop(self) -> None:

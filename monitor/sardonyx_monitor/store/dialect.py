@@ -66,6 +66,11 @@ class DuckDB:
         return f"({number}) // ({divisor})"
 
     @staticmethod
+    def finite(value: str) -> str:
+        """Whether a double is neither infinite nor NaN. ClickHouse: ``isFinite``."""
+        return f"isfinite({value})"
+
+    @staticmethod
     def position(values: str, value: str) -> str:
         """Where a value stands in an array, from 1; 0 where it does not. ClickHouse: ``indexOf``."""
         return f"coalesce(list_position({values}, {value}), 0)"

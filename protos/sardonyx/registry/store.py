@@ -30,6 +30,10 @@ class Store:
 
     def __init__(self, location: str, *, create: bool = False) -> None:
         self.location = location
+        if not location.strip():
+            raise RegistryError(
+                "The registry's location is empty. Give a directory, or a URL such as s3://bucket/models."
+            )
         if "://" in location:
             with self._translated("open"):
                 self._objects = from_url(location)
@@ -78,4 +82,4 @@ class Store:
             yield
         except (BaseError, OSError, ValueError) as error:
             cause = str(error).split("\n", 1)[0]
-            raise RegistryError(f"Could not {act} in the registry {self.location!r}: {cause}") from error
+            raise RegistryError(f"Registry {self.location!r}: could not {act}: {cause}") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import RegistryError, SardonyxError
 from sardonyx.registry.routes import Routes, fold
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sardonyx.registry import Registry
+
+_DURATIONS: Final = re.compile(r"\d+(\.\d+)?\s?(ns|µs|ms|s)\b")
 
 
 class Watcher:
@@ -74,8 +77,8 @@ class Watcher:
         return routes, errors
 
     def _report(self, error: str) -> None:
-        """Log a change, not each repetition."""
-        if error != self.error:
+        """Log a change, not each repetition; how long a store tried is no change."""
+        if _DURATIONS.sub("", error) != _DURATIONS.sub("", self.error):
             if error:
                 LOG.warning("registry: %s", error)
             else:

@@ -26,7 +26,10 @@ scored as (
     select
         *,
         -- scikit-learn clips probabilities at the smallest step of a double above 1.
-        case when truth > 0 then greatest(vector[truth], 2.220446049250313e-16) end as likely,
-        value - number as error
+        case
+            when truth > 0 and {{ sql.finite("vector[truth]") }} then greatest(vector[truth], 2.220446049250313e-16)
+        end as likely,
+        -- One answer that is no number would make none of the whole sum.
+        case when {{ sql.finite("value - number") }} then value - number end as error
     from labelled
 )
