@@ -23,6 +23,9 @@ from sardonyx_exporter.progress import on_console
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sardonyx.registry import Routes
+    from sardonyx.registry.v1.manifest_pb2 import Manifest
+
 EXAMPLE = """
 \b
 Example:
@@ -87,13 +90,20 @@ def list_command(registry: str, *, as_json: bool) -> None:
     """Every model and version, with what is live."""
     with _sentences():
         store = Registry(registry)
-        entries = [
-            (store.manifest(model, version), routes)
-            for model in store.models()
-            for routes in [store.routes(model)]
-            for version in store.versions(model)
-        ]
-    _say(views.list_data(entries), views.list_table(entries), as_json=as_json)
+        names = store.models()
+    entries: list[tuple[Manifest, Routes]] = []
+    errors: list[str] = []
+    for name in names:
+        # A model that cannot be read is named in the end, and hides no other.
+        try:
+            routes = store.routes(name)
+            entries += [(store.manifest(name, version), routes) for version in store.versions(name)]
+        except SardonyxError as error:
+            errors.append(error.message)
+    if entries or not errors:
+        _say(views.list_data(entries), views.list_table(entries), as_json=as_json)
+    if errors:
+        raise click.ClickException("\n".join(errors))
 
 
 @main.command("show")

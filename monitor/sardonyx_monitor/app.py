@@ -69,9 +69,13 @@ def main(**options: Any) -> None:
     set_up_logging()
     _check_registry(options["registry"])
     try:
-        asyncio.run(_run(Config(**options)))
+        failed = asyncio.run(_run(Config(**options)))
     except (StoreRefused, OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
+    if failed:
+        raise click.ClickException(
+            "The store failed; what was acknowledged is kept. Make room on its disk and start the monitor again."
+        )
 
 
 def _check_registry(location: str) -> None:
@@ -84,8 +88,8 @@ def _check_registry(location: str) -> None:
         raise click.ClickException(error.message) from None
 
 
-async def _run(config: Config) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
+async def _run(config: Config) -> bool:
+    """Serve until SIGTERM or Ctrl-C, or until the store fails; whether it did."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,6 +101,10 @@ async def _run(config: Config) -> None:
         web = replace(config.web, port=monitor.web_port)
         click.echo(f"sardonyx-monitor: otlp on {otlp}")
         click.echo(f"sardonyx-monitor: page on http://{web}/")
-        await ended.wait()
+        waiting = [asyncio.create_task(event.wait()) for event in (ended, monitor.failed)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
     finally:
         await monitor.stop()
+    return monitor.failed.is_set()

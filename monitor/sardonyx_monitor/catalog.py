@@ -81,7 +81,7 @@ class Snapshot:
     Attributes:
         models: by name.
         read_at: when; None while it was never read.
-        error: why the last attempt failed; empty where it did not. The models are then those of the attempt before.
+        error: what of it could not be read, and why; empty where all could. That is then as it was read before.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
@@ -125,19 +125,30 @@ class Catalog:
     def refresh(self) -> None:
         """Read the registry now; where that fails, keep what was known and say why."""
         before = self._snapshot
+        self._snapshot = now = self._read(before)
+        if now.error and not before.error:
+            LOG.warning("the registry could not be read: %s", now.error)
+        elif before.error and not now.error:
+            LOG.info("the registry is read again")
+
+    def _read(self, before: Snapshot) -> Snapshot:
         try:
             registry = Registry(self.location)
-            models = {name: _read(registry, name, before.models.get(name, Model())) for name in registry.models()}
+            names = registry.models()
         except RegistryMissing as error:
-            self._snapshot = replace(before, error=error.message) if before.read_at else Snapshot()
+            return replace(before, error=error.message) if before.read_at else Snapshot()
         except SardonyxError as error:
-            self._snapshot = replace(before, error=error.message)
-        else:
-            self._snapshot = Snapshot(models, datetime.now(UTC))
-        if self._snapshot.error and not before.error:
-            LOG.warning("the registry could not be read: %s", self._snapshot.error)
-        elif before.error and not self._snapshot.error:
-            LOG.info("the registry is read again")
+            return replace(before, error=error.message)
+        models, errors = {}, []
+        for name in names:
+            # One model that cannot be read must not hide the others.
+            try:
+                models[name] = _read(registry, name, before.models.get(name, Model()))
+            except SardonyxError as error:
+                errors.append(error.message)
+                if name in before.models:
+                    models[name] = before.models[name]
+        return Snapshot(models, datetime.now(UTC), " ".join(errors))
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval_s):

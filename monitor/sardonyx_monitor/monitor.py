@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from sardonyx_monitor.catalog import Catalog
@@ -25,6 +26,7 @@ class Monitor:
     """Receives, stores and shows. Construction does nothing to the outside.
 
     Attributes:
+        failed: set once the store is beyond use: nothing but another start helps.
         otlp_port: where OTLP/gRPC listens, once started.
         web_port: where the pages are, once started.
     """
@@ -33,7 +35,9 @@ class Monitor:
         self._config = config
         self._database = Database(config.data)
         self._catalog = Catalog(config.registry, config.poll_interval_s)
-        self._writer = Writer(self._database, config.keep_days)
+        self.failed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer = Writer(self._database, config.keep_days, self._store_failed)
         self._reader = Reader(self._database)
         losses, admission = Losses(), Admission()
         self._traces = TraceReceiver(self._writer, admission, losses)
@@ -50,11 +54,16 @@ class Monitor:
             StoreRefused: the store cannot be used.
             OSError, RuntimeError: an address cannot be had.
         """
+        self._loop = asyncio.get_running_loop()
         self._database.open()
         self._writer.start()
         self._catalog.start()
         self.otlp_port = await self._grpc.start(self._config.otlp)
         self.web_port = await self._web.start(self._config.web)
+
+    def _store_failed(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.failed.set)
 
     async def stop(self) -> None:
         """Close the doors, write what was taken, let go of the store. Safe twice, and after a failed start."""

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+#: A message names so many of what there is.
+_NAMES_MAX = 5
+
+
 class SardonyxError(Exception):
     """Base of the family."""
 
@@ -81,13 +85,15 @@ class ModelNotFound(NotFound):
 
     def __init__(self, model: str, known: Iterable[str] = ()) -> None:
         self.model = model
-        self.nearest = nearest(model, known)
-        hint = (
-            f"Did you mean {_listed(self.nearest)}?"
-            if self.nearest
-            else "ModelService.ListModels lists what is served."
-        )
-        super().__init__(f"No model named {model!r} is served here. {hint}")
+        names = sorted(known)
+        self.nearest = nearest(model, names)
+        if self.nearest:
+            hint = f"Did you mean {_listed(self.nearest)}?"
+        elif names:
+            hint = f"There is {_listed(names[:_NAMES_MAX])}{', and more' if len(names) > _NAMES_MAX else ''}."
+        else:
+            hint = "There is none yet: export one and promote it."
+        super().__init__(f"There is no model named {model!r} here. {hint}")
 
 
 class VersionNotFound(NotFound):
@@ -97,8 +103,8 @@ class VersionNotFound(NotFound):
         self.model = model
         self.version = version
         self.nearest = tuple(known)
-        hint = f"Served are {_listed(self.nearest)}." if self.nearest else "None is: promote one."
-        super().__init__(f"Model {model!r} serves no version {version!r}. {hint}")
+        hint = f"There is {_listed(self.nearest)}." if self.nearest else "There is none: promote one."
+        super().__init__(f"There is no version {version!r} of model {model!r} here. {hint}")
 
 
 class RouteNotFound(NotFound):

@@ -231,7 +231,8 @@ def _foreign(code: grpc.StatusCode, message: str, wait_s: float) -> errors.Sardo
             return errors.InvalidInput([errors.Violation("request", message)])
         case grpc.StatusCode.NOT_FOUND:
             return errors.NotFound(message)
-        case grpc.StatusCode.UNAVAILABLE:
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
+            # Nobody but the server cancels here: gRPC does so to calls that reach it while it closes.
             return errors.Unavailable(message, wait_s)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return errors.Overloaded(message, wait_s)

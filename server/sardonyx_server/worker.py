@@ -19,11 +19,13 @@ from sardonyx.guard import guarded
 from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.serving.v1 import model_service_pb2 as pb
+from sardonyx_server import drain
 from sardonyx_server.config import Config
 from sardonyx_server.doors import health, models, reflection
 from sardonyx_server.doors.health import OVERALL, HealthDoor
 from sardonyx_server.doors.models import ModelsDoor
 from sardonyx_server.doors.oip import OipDoor
+from sardonyx_server.drain import Drain
 from sardonyx_server.life.manager import Manager
 from sardonyx_server.life.watcher import Watcher
 from sardonyx_server.log import LOG, set_up_logging
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+#: How long the last refusals have to reach their callers.
+STOP_GRACE_S: Final = 0.5
 #: Of the time for a drain, what is kept for sending the last spans.
 FLUSH_SHARE: Final = 0.2
 
@@ -44,7 +48,7 @@ class Worker:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._draining = False
+        self._drain = Drain()
         self._stop = asyncio.Event()
         registry = Registry(config.registry)
         self._queue = RowQueue(config.queue_rows_max)
@@ -75,19 +79,23 @@ class Worker:
         sys.stdout.write("accepting\n")
         sys.stdout.flush()
         await self._stop.wait()
-        await self._drain(tasks)
+        await self._end(tasks)
 
-    async def _drain(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Say NOT_SERVING, then refuse, then finish what runs, then send what is known of it."""
         started = time.monotonic()
         LOG.info("draining")
         await self._health.close()
         await self._pause(min(self._config.drain_grace_s, self._config.drain_timeout_s / 2))
-        self._draining = True
+        self._drain.begin()
         flush_s = self._config.drain_timeout_s * FLUSH_SHARE
         left_s = max(0.0, self._config.drain_timeout_s - (time.monotonic() - started) - flush_s)
-        await self._finish_calls(left_s)
-        await self._server.stop(grace=0.1)
+        await asyncio.gather(self._finish_calls(left_s), asyncio.sleep(drain.HOLD_S))
+        stopping = asyncio.create_task(self._server.stop(STOP_GRACE_S))
+        # One turn of the loop: the connections are told to close before the last refusals are written.
+        await asyncio.sleep(0)
+        self._drain.close()
+        await stopping
         await self._manager.stop()
         for task in tasks:
             task.cancel()
@@ -108,8 +116,7 @@ class Worker:
         """Wait until no request holds a version, while new ones are refused; connections stay open for the refusals."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and not self._stop.is_set():
-            busy = any(served.in_flight for model in self._manager.models.values() for served in model.routes.values())
-            if not busy:
+            if not self._manager.in_flight:
                 return
             await asyncio.sleep(0.01)
 
@@ -129,7 +136,7 @@ class Worker:
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         """Every service on the port."""
-        door = ModelsDoor(self._manager, self._watcher, self._sender, self._config.registry, self._is_draining)
+        door = ModelsDoor(self._manager, self._watcher, self._sender, self._config.registry, self._drain)
         served = [oip.SERVICE, models.SERVICE, health.SERVICE, reflection.SERVICE]
         reflecting = reflection.reflection_servicer(served)
         reflect = grpc.stream_stream_rpc_method_handler(
@@ -138,14 +145,11 @@ class Worker:
             reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
         return [
-            OipDoor(self._manager, self._sender, self._is_draining).handler(),
+            OipDoor(self._manager, self._sender, self._drain).handler(),
             grpc.method_handlers_generic_handler(models.SERVICE, _model_service(door)),
             grpc.method_handlers_generic_handler(health.SERVICE, _health_service(self._health)),
             grpc.method_handlers_generic_handler(reflection.SERVICE, {"ServerReflectionInfo": reflect}),
         ]
-
-    def _is_draining(self) -> bool:
-        return self._draining
 
     def _listen_for_the_end(self) -> None:
         loop = asyncio.get_running_loop()

@@ -217,6 +217,7 @@ FOREIGN = {
     grpc.StatusCode.OUT_OF_RANGE: errors.InvalidInput,
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
     grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.CANCELLED: errors.Unavailable,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.Overloaded,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,

@@ -317,13 +317,13 @@ def test_rollback_of_what_was_never_live_is_refused(registry: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["promote", "flight-delay", "9"], "Model 'flight-delay' serves no version '9'."),
+        (["promote", "flight-delay", "9"], "There is no version '9' of model 'flight-delay' here."),
         (["promote", "flight-dealy", "1"], "Did you mean 'flight-delay'?"),
         (["promote", "Flight", "1"], "'Flight' is no model name"),
         (["rollback", "flight-dealy"], "Did you mean 'flight-delay'?"),
         (["rollback", "flight-delay", "--major", "7"], "there is nothing to go back to"),
-        (["show", "flight-delay", "9"], "serves no version '9'"),
-        (["show", "flight-delay", "99999999999999999999"], "serves no version"),
+        (["show", "flight-delay", "9"], "There is no version '9'"),
+        (["show", "flight-delay", "99999999999999999999"], "There is no version"),
         (["show", "flight-dealy"], "Did you mean 'flight-delay'?"),
         (["show", "../../etc"], "is no model name"),
     ],
@@ -405,5 +405,5 @@ def test_the_program_itself(files: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["version"] == 1
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("Error: Model 'flight-delay' serves no version '2'.")
+    assert refused.stderr.startswith("Error: There is no version '2' of model 'flight-delay' here.")
     assert "Traceback" not in refused.stderr

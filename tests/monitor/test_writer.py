@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sardonyx.errors import Unavailable
 from sardonyx_monitor.store.database import Database
 from sardonyx_monitor.store.rows import Batch, SenderRow
 from sardonyx_monitor.store.writer import Writer
@@ -22,6 +23,20 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database.open()
     yield database
     database.close()
+
+
+def test_a_full_disk_is_refused_until_there_is_room(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without room every call is Unavailable, nothing is written, and it goes on by itself once there is room."""
+    writer = Writer(database)
+    writer.start()
+    with monkeypatch.context() as patch:
+        patch.setattr("sardonyx_monitor.store.database.FREE_BYTES_MIN", 1 << 62)
+        assert writer.disk_full
+        with pytest.raises(Unavailable, match="Make room"):
+            writer.submit(_batch("refused")).result(timeout=30)
+    writer.submit(_batch("taken")).result(timeout=30)
+    writer.stop()
+    assert database.cursor().execute("select instance from senders").fetchall() == [("taken",)]
 
 
 def _batch(instance: str) -> Batch:

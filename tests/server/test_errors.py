@@ -94,14 +94,14 @@ def test_unknown_model_names_the_nearest(channel: grpc.Channel) -> None:
     metadata = not_found(failure, "MODEL_NOT_FOUND")
     assert metadata["model"] == "flight-dellay"
     assert json.loads(metadata["nearest"]) == [CLASSIFIER]
-    assert failure.message == "No model named 'flight-dellay' is served here. Did you mean 'flight-delay'?"
+    assert failure.message == "There is no model named 'flight-dellay' here. Did you mean 'flight-delay'?"
 
 
 def test_unknown_model_unlike_any_says_where_to_look(channel: grpc.Channel) -> None:
-    """Where no name is near, the message says how to list them."""
+    """Where no name is near, the message says which there are."""
     failure = failure_of(lambda: infer(channel, oip.ModelInferRequest(model_name="zzzzzzzz")))
     assert json.loads(not_found(failure, "MODEL_NOT_FOUND")["nearest"]) == []
-    assert "ListModels" in failure.message
+    assert "There is 'arrival', 'flight-delay'" in failure.message
 
 
 def test_unknown_version_names_those_served(channel: grpc.Channel) -> None:

@@ -319,3 +319,27 @@ def test_an_empty_registry_is_served_and_ready(tmp_path: Path) -> None:
             lambda: bool(ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready),
             "the server is ready",
         )
+
+
+def test_a_restored_blob_is_served(registry: Path, channel: grpc.Channel) -> None:
+    """What was damaged in the registry is tried again: once it is restored, the version serves without another act."""
+    blob = blob_path(registry, MODEL, second_version(registry))
+    whole = blob.read_bytes()
+    garble(blob)
+    promote(MODEL, 2, registry=str(registry))
+    wait_until(lambda: states_of(channel, MODEL).get(2) == serving.STATE_FAILED, "version 2 failed")
+    blob.write_bytes(whole)
+    wait_until(lambda: live_version(channel) == "2", "version 2 answers")
+
+
+def test_a_new_worker_answers_with_what_was_live_before_a_broken_version(registry: Path) -> None:
+    """A server that starts when the live version is broken serves the one before it, as those that had it in memory."""
+    promote(MODEL, second_version(registry), registry=str(registry))
+    promote(MODEL, export_regressor(registry, MODEL, seed=3), registry=str(registry))
+    for version in (2, 3):
+        remove(blob_path(registry, MODEL, version))
+    with running_server(registry, *ALONE) as address, grpc.insecure_channel(address) as channel:
+        wait_until(lambda: answers(channel, regressor_request(ROW, model=MODEL)), "the model answers")
+        assert live_version(channel) == "1"
+        assert "missing" in reason_of(channel, 3)
+        assert ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready

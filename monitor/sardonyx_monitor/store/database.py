@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 #: Raised with each change of schema.sql. A store of another version is refused, never guessed at.
 SCHEMA_VERSION: Final = 1
 FILE_NAME: Final = "monitor.duckdb"
+#: What DuckDB may hold; beyond it goes to disk. Its default is four fifths of the machine.
+MEMORY_MAX: Final = "1GiB"
+#: Left free: a checkpoint writes what the log holds, 16 MiB by DuckDB's default, a second time, and its blocks whole.
+FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 
 
 class StoreRefused(Exception):
@@ -42,6 +48,7 @@ class Database:
             self._connection = duckdb.connect(str(self.path))
             # Times are UTC, whatever the machine's zone is.
             self._connection.execute("set timezone = 'UTC'")
+            self._connection.execute(f"set memory_limit = '{MEMORY_MAX}'")
         except (OSError, duckdb.Error) as error:
             raise StoreRefused(_explained(self.path, error)) from error
         try:
@@ -49,6 +56,11 @@ class Database:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk has too little room to write: DuckDB does not survive a disk that is full."""
+        return shutil.disk_usage(self.path.parent).free < FREE_BYTES_MIN
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same file, for one thread."""
@@ -59,7 +71,9 @@ class Database:
     def close(self) -> None:
         """Write everything into the file and let go of it. Safe twice, and before open."""
         if self._connection is not None:
-            self._connection.close()
+            # Where that fails, what is committed lies in the write-ahead log, and is read at the next start.
+            with contextlib.suppress(duckdb.Error):
+                self._connection.close()
             self._connection = None
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:

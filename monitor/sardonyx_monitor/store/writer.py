@@ -15,11 +15,12 @@ import duckdb
 
 from sardonyx.errors import Unavailable
 from sardonyx_monitor.log import LOG
+from sardonyx_monitor.store.database import FREE_BYTES_MIN
 from sardonyx_monitor.store.inserts import Inserts
 from sardonyx_monitor.store.rows import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sardonyx_monitor.store.database import Database
 
@@ -29,6 +30,7 @@ JOBS_MAX: Final = 256
 #: Calls in one commit: enough to share the waiting for the disk, few enough to keep it short.
 GROUP_JOBS_MAX: Final = 32
 RETRY_AFTER_S: Final = 0.5
+DISK_FULL: Final = f"The monitor's disk has less than {FREE_BYTES_MIN >> 20} MiB free. Make room."
 SWEEP_INTERVAL_S: Final = 3600.0
 _DAY_NS: Final = 86_400 * 10**9
 
@@ -44,10 +46,12 @@ class Writer:
     Args:
         database: the store; open before start.
         keep_days: what is older is deleted, once an hour; 0 keeps everything.
+        failed: called from the writer's thread where the store is beyond use until it is opened anew.
     """
 
-    def __init__(self, database: Database, keep_days: float = 0.0) -> None:
+    def __init__(self, database: Database, keep_days: float = 0.0, failed: Callable[[], None] | None = None) -> None:
         self._database = database
+        self._failed = failed
         self._keep_days = keep_days
         self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=JOBS_MAX)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -61,6 +65,11 @@ class Writer:
     def waiting(self) -> int:
         """Calls that wait."""
         return self._jobs.qsize()
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether it refuses everything until there is room."""
+        return self._database.is_full
 
     @property
     def alive(self) -> bool:
@@ -104,7 +113,9 @@ class Writer:
             taken, more = self._next_group()
             # From here on a call that its caller gives up cannot be cancelled: half of a group cannot leave a commit.
             group = [job for job in taken if job.done.set_running_or_notify_cancel()]
-            if group:
+            if group and self._database.is_full:
+                _refuse(group, Unavailable(DISK_FULL, RETRY_AFTER_S))
+            elif group:
                 self._store(inserts, group)
                 self.repeated = inserts.repeated
         inserts.close()
@@ -126,6 +137,9 @@ class Writer:
     def _store(self, inserts: Inserts, group: Sequence[_Job]) -> None:
         try:
             inserts.store(Batch.merged(job.batch for job in group))
+        except duckdb.FatalException as error:
+            self._give_up(group, error)
+            return
         except Exception as error:
             if len(group) == 1:
                 LOG.exception("a batch could not be stored")
@@ -139,12 +153,30 @@ class Writer:
         for job in group:
             job.done.set_result(None)
 
+    def _give_up(self, group: Sequence[_Job], error: duckdb.Error) -> None:
+        """DuckDB takes nothing more, and answers nothing more, until the file is opened by another process."""
+        LOG.critical("the store failed: %s", str(error).split("\n", 1)[0])
+        self._closed = True
+        if self._failed is not None:
+            self._failed()
+        _refuse(group, Unavailable("The monitor's store failed. Send the call again once it is back.", RETRY_AFTER_S))
+
     def _sweep(self, inserts: Inserts) -> None:
+        if self._database.is_full:
+            LOG.warning("old data is not deleted: that needs room too. %s", DISK_FULL)
+            return
         try:
             inserts.sweep(time.time_ns() - int(self._keep_days * _DAY_NS))
             self.commits += 1
+        except duckdb.FatalException as error:
+            self._give_up([], error)
         except duckdb.Error:
             LOG.exception("old data could not be deleted; the next attempt is in an hour")
+
+
+def _refuse(group: Sequence[_Job], error: Unavailable) -> None:
+    for job in group:
+        job.done.set_exception(error)
 
 
 def _refusal(error: Exception) -> Exception:

@@ -333,6 +333,7 @@ class HealthPage:
     """The monitor about itself: what it holds, and what it did not get."""
 
     writing: bool
+    disk_full: bool
     waiting_calls: int
     stored: Mapping[str, int]
     since_start: Mapping[str, Any]

@@ -89,6 +89,7 @@ class Views:
         since_start = asdict(self._losses) | {"spans_repeated": self._writer.repeated}
         return shapes.HealthPage(
             writing=self._writer.alive,
+            disk_full=self._writer.disk_full,
             waiting_calls=self._writer.waiting,
             stored=query.row("totals"),
             since_start=since_start,

@@ -12,10 +12,9 @@ from sardonyx.serving.v1 import model_service_pb2 as pb
 from sardonyx_server.routing import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import grpc
 
+    from sardonyx_server.drain import Drain
     from sardonyx_server.life.manager import Manager, Model
     from sardonyx_server.life.watcher import Watcher
     from sardonyx_server.telemetry.sender import Sender
@@ -34,13 +33,13 @@ class ModelsDoor:
         watcher: Watcher,
         sender: Sender | None,
         location: str,
-        draining: Callable[[], bool],
+        drain: Drain,
     ) -> None:
         self._manager = manager
         self._watcher = watcher
         self._sender = sender
         self._location = location
-        self._draining = draining
+        self._drain = drain
         self._started = datetime.now(UTC)
 
     async def list_models(self, _request: pb.ListModelsRequest, _context: Context) -> pb.ListModelsResponse:
@@ -57,7 +56,7 @@ class ModelsDoor:
 
     async def get_server(self, _request: pb.GetServerRequest, _context: Context) -> pb.GetServerResponse:
         """The worker itself, its registry and its telemetry."""
-        response = pb.GetServerResponse(server_version=__version__, process_id=os.getpid(), draining=self._draining())
+        response = pb.GetServerResponse(server_version=__version__, process_id=os.getpid(), draining=self._drain.begun)
         response.start_time.FromDatetime(self._started)
         response.registry.location = self._location
         response.registry.error = self._watcher.error

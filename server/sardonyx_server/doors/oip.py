@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from sardonyx import __version__, status
-from sardonyx.errors import InvalidInput, SardonyxError, ServerDraining, VersionNotReady, Violation
+from sardonyx.errors import InvalidInput, SardonyxError, VersionNotReady, Violation
 from sardonyx.guard import guarded, to_internal
 from sardonyx.interface import DATATYPE_NAMES, shape_of
 from sardonyx.oip import messages as oip
@@ -23,6 +23,7 @@ from sardonyx_server.telemetry.record import Record, outputs_of, read_parent
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from sardonyx_server.drain import Drain
     from sardonyx_server.life.manager import Manager
     from sardonyx_server.served import Served
     from sardonyx_server.telemetry.sender import Sender
@@ -43,13 +44,13 @@ class OipDoor:
     Args:
         manager: has the models.
         sender: takes a record of each prediction; None: nobody listens.
-        draining: whether the server is going away.
+        drain: whether the server is going away.
     """
 
-    def __init__(self, manager: Manager, sender: Sender | None, draining: Callable[[], bool]) -> None:
+    def __init__(self, manager: Manager, sender: Sender | None, drain: Drain) -> None:
         self._manager = manager
         self._sender = sender
-        self._draining = draining
+        self._drain = drain
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service's methods, each with the one error mapping around it."""
@@ -74,7 +75,7 @@ class OipDoor:
 
     async def server_ready(self, _request: oip.ServerReadyRequest, _context: Context) -> oip.ServerReadyResponse:
         """Ready once every live version serves or has said why not, and until the server drains."""
-        return oip.ServerReadyResponse(ready=self._manager.settled and not self._draining())
+        return oip.ServerReadyResponse(ready=self._manager.settled and not self._drain.begun)
 
     async def model_ready(self, request: oip.ModelReadyRequest, _context: Context) -> oip.ModelReadyResponse:
         """Whether a call with this name and version would be answered now; unknown names are errors."""
@@ -86,7 +87,7 @@ class OipDoor:
             if status.code_of(error) is grpc.StatusCode.UNAVAILABLE:
                 return oip.ModelReadyResponse(ready=False)
             raise
-        return oip.ModelReadyResponse(ready=not self._draining())
+        return oip.ModelReadyResponse(ready=not self._drain.begun)
 
     async def server_metadata(
         self, _request: oip.ServerMetadataRequest, _context: Context
@@ -121,8 +122,8 @@ class OipDoor:
 
     async def _predict(self, prediction: _Prediction, context: Context) -> bytes:
         """The walk of a prediction: read, route, check, run, write."""
-        if self._draining():
-            raise ServerDraining
+        if self._drain.begun:
+            await self._drain.refuse()
         request = prediction.read()
         served, prediction.route = resolve(self._manager.models, request.model_name, request.model_version)
         with served:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sardonyx.errors import RegistryCorrupt, RegistryError
+from sardonyx.errors import NotFound, RegistryError
 from sardonyx_server.life import golden
 from sardonyx_server.life.session import Session
 from sardonyx_server.life.states import State
@@ -72,9 +72,8 @@ def load(registry: Registry, model: str, version: int, *, threads: int, enter: C
     try:
         manifest = registry.manifest(model, version)
         graph = registry.blob(manifest.artifact)
-    except RegistryCorrupt as error:
-        raise LoadFailed(error.message, may_pass=False) from error
-    except RegistryError as error:
+    except (RegistryError, NotFound) as error:
+        # What was damaged may be restored.
         raise LoadFailed(error.message, may_pass=True) from error
     session = _build(manifest, graph, threads)
     enter(State.VERIFYING)

@@ -16,7 +16,7 @@ from sardonyx_server.runner import Runner
 from sardonyx_server.served import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sardonyx.registry import Registry
     from sardonyx_server.runner import RowQueue
@@ -33,10 +33,12 @@ class Wish:
     Attributes:
         default_major: where calls without a version go; 0 where nothing is live.
         live: the live version of each interface generation.
+        before: by interface generation, the versions that were live before, the last one first.
     """
 
     default_major: int
     live: Mapping[int, int]
+    before: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -71,10 +73,21 @@ class Model:
     routes: dict[int, Served] = field(default_factory=dict)
     default_major: int = 0
 
+    def wanted(self) -> dict[int, int]:
+        """By interface generation, the version that is to answer.
+
+        It is what is live; where that failed, the last one before it that did not: a worker that starts anew must not
+        answer less than those that have the old version in memory.
+        """
+        return {major: self._usable(major, live) for major, live in self.wish.live.items()}
+
     def snapshots(self) -> list[Snapshot]:
-        """What the policy looks at."""
+        """What the policy looks at. A version that is wanted is known from here on."""
+        wanted = self.wanted()
+        for major, number in wanted.items():
+            self.versions.setdefault(number, Version(number, major))
         routed = {served.version for served in self.routes.values()}
-        wished = set(self.wish.live.values())
+        wished = {*wanted.values(), *self.wish.live.values(), *self._failed_before()}
         return [
             Snapshot(
                 version.number,
@@ -86,6 +99,17 @@ class Model:
             )
             for version in self.versions.values()
         ]
+
+    def _usable(self, major: int, live: int) -> int:
+        numbers = (live, *self.wish.before.get(major, ()))
+        return next((number for number in numbers if not self._has_failed(number)), live)
+
+    def _failed_before(self) -> set[int]:
+        """Stand-ins that failed: forgotten, they would be tried for ever."""
+        return {number for numbers in self.wish.before.values() for number in numbers if self._has_failed(number)}
+
+    def _has_failed(self, number: int) -> bool:
+        return number in self.versions and self.versions[number].state is State.FAILED
 
 
 class Manager:
@@ -114,13 +138,17 @@ class Manager:
         for name, wish in wishes.items():
             model = self.models.setdefault(name, Model(name, wish))
             model.wish = wish
-            for major, number in wish.live.items():
-                model.versions.setdefault(number, Version(number, major))
             self._wake.setdefault(name, asyncio.Event()).set()
             if name not in self._steps:
                 self._steps[name] = asyncio.create_task(self._keep(model))
         if not wishes:
             self.settled = True
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that hold a version, of any model; one that was replaced meanwhile counts too."""
+        versions = (version for model in self.models.values() for version in model.versions.values())
+        return sum(version.served.in_flight for version in versions if version.served is not None)
 
     async def stop(self) -> None:
         """Stop taking steps; what is ready stays ready."""
@@ -165,7 +193,11 @@ class Manager:
             raise RuntimeError(f"Version {version.number} is ready without a session. This is a bug.")
         model.routes[version.major] = version.served
         self._move_default(model)
-        LOG.info("model %s: version %d is live for v%d", model.name, version.number, version.major)
+        live = model.wish.live.get(version.major)
+        if version.number == live:
+            LOG.info("model %s: version %d is live for v%d", model.name, version.number, version.major)
+        else:
+            LOG.warning("model %s: version %d answers in the place of version %s", model.name, version.number, live)
 
     @staticmethod
     def _move_default(model: Model) -> None:
@@ -225,7 +257,7 @@ class Manager:
         """Whether every wished version serves or has failed."""
         return all(
             (version := model.versions.get(number)) is not None and version.state in (State.READY, State.FAILED)
-            for number in model.wish.live.values()
+            for number in model.wanted().values()
         )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from sardonyx.registry import Registry
 
+#: How far back a worker looks for a version that loads.
+STAND_INS_MAX: Final = 3
 _DURATIONS: Final = re.compile(r"\d+(\.\d+)?\s?(ns|µs|ms|s)\b")
 
 
@@ -57,7 +59,7 @@ class Watcher:
         self.last_read = datetime.now(UTC)
         if first or routes != self._routes:
             self._routes = routes
-            self._wished({name: Wish(state.default_major, _live(state)) for name, state in routes.items()})
+            self._wished({name: _wish(state) for name, state in routes.items()})
 
     def _read(self) -> tuple[dict[str, Routes], list[str]]:
         """The routes of every model; a model whose log cannot be read keeps those it had, and is named."""
@@ -86,5 +88,9 @@ class Watcher:
         self.error = error
 
 
-def _live(routes: Routes) -> dict[int, int]:
-    return {major: state.live for major, state in routes.majors.items()}
+def _wish(routes: Routes) -> Wish:
+    return Wish(
+        default_major=routes.default_major,
+        live={major: state.live for major, state in routes.majors.items()},
+        before={major: tuple(reversed(state.previous))[:STAND_INS_MAX] for major, state in routes.majors.items()},
+    )

@@ -1,0 +1,57 @@
+"""What the monitor knows of the registry, and keeps when that cannot be read."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sardonyx_exporter import promote
+from sardonyx_monitor.catalog import Catalog
+from server.scene import export_regressor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """Two models, a version of each live."""
+    for name in ("broken", "sound"):
+        promote(name, export_regressor(tmp_path, name, seed=1), registry=str(tmp_path))
+    return tmp_path
+
+
+def _live(catalog: Catalog, name: str) -> tuple[int, ...]:
+    return catalog.snapshot.models[name].routes.live_versions
+
+
+@pytest.mark.parametrize("place", ["models/broken/events/00000001.json", "models/broken/versions/00000001.json"])
+def test_a_model_that_cannot_be_read_hides_no_other(registry: Path, place: str) -> None:
+    """While one model's files are broken it stays as it was known, others go on, and what is wrong is said."""
+    catalog = Catalog(str(registry), interval_s=60)
+    if "events" in place:
+        catalog.refresh()
+    whole = (registry / place).read_bytes()
+    (registry / place).write_text("{")
+    promote("sound", export_regressor(registry, "sound", seed=2), registry=str(registry))
+    catalog.refresh()
+    assert _live(catalog, "sound") == (2,)
+    assert place in catalog.snapshot.error
+    if "events" in place:
+        assert _live(catalog, "broken") == (1,)
+    (registry / place).write_bytes(whole)
+    catalog.refresh()
+    assert catalog.snapshot.error == ""
+    assert _live(catalog, "broken") == (1,)
+
+
+def test_a_stray_folder_hides_no_model(registry: Path) -> None:
+    """A folder that is no model's is named, and the models are read."""
+    (registry / "models" / "No Model" / "events").mkdir(parents=True)
+    shutil.copy(registry / "models/sound/events/00000001.json", registry / "models/No Model/events")
+    catalog = Catalog(str(registry), interval_s=60)
+    catalog.refresh()
+    assert set(catalog.snapshot.models) == {"broken", "sound"}
+    assert "No Model" in catalog.snapshot.error
