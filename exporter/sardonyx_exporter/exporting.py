@@ -14,6 +14,7 @@ from sardonyx.registry.v1.manifest_pb2 import Binding, Manifest
 from sardonyx.registry.v1.manifest_pb2 import Graph as GraphEntry
 from sardonyx_exporter import baseline, golden, lineage
 from sardonyx_exporter.convert import OPSET, OPSET_ML
+from sardonyx_exporter.errors import SourceRefused
 from sardonyx_exporter.evaluation import evaluate
 from sardonyx_exporter.parity import default_tolerance, prove
 from sardonyx_exporter.policies import Policies, probe
@@ -106,7 +107,7 @@ def export(
     """
     check_model_name(name)
     progress("reading the model")
-    source = read_source(model, *holdout)
+    source = read_source(model, *_pair(holdout))
     progress("converting and comparing every row")
     graph, parity = prove(source, tolerance)
     truth = source.answer(source.features)
@@ -179,6 +180,12 @@ def _major_of(registry: Registry, name: str, versions: Sequence[int], interface_
         for manifest in (registry.manifest(name, version) for version in versions)
     }
     return majors.get(interface_digest, max(majors.values()) + 1)
+
+
+def _pair(holdout: Any) -> tuple[Any, Any]:
+    if not isinstance(holdout, tuple | list) or len(holdout) != 2:
+        raise SourceRefused("The hold-out must be a pair: holdout=(features, target).")
+    return holdout[0], holdout[1]
 
 
 def _interface(source: Source, policies: Policies) -> pb.Interface:

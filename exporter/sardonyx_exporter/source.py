@@ -168,6 +168,9 @@ def _check_fitted(model: Any) -> None:
 
 def _as_data(features: Any) -> Data:
     data: Data = features if isinstance(features, pd.DataFrame) else np.asarray(features)
+    if not data.ndim:
+        kind = type(features).__name__
+        raise SourceRefused(f"The hold-out is a {kind}. Give a DataFrame, or a dense array of shape [rows, columns].")
     if not len(data):
         raise SourceRefused("The hold-out has no rows. Give the rows that were held out.")
     return data
@@ -188,6 +191,8 @@ def _known_columns(model: Any, data: Data) -> Data:
 
 def _as_target(target: Any, rows: int) -> Array:
     truth = np.asarray(target)
+    if not truth.ndim:
+        raise SourceRefused(f"The target is a {type(target).__name__}. Give one value a row, as a column or an array.")
     if len(truth) != rows:
         raise SourceRefused(f"The hold-out has {rows} rows and {len(truth)} targets. Give one target a row.")
     missing = np.flatnonzero(pd.isna(truth).reshape(rows, -1).any(axis=1))

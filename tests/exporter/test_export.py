@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
@@ -608,3 +609,19 @@ def test_model_and_hold_out_are_left_as_they_were(registry: str, pipeline: Pipel
     assert pipeline.steps == steps
     pd.testing.assert_frame_equal(rows, holdout[0])
     pd.testing.assert_series_equal(truth, holdout[1])
+
+
+@pytest.mark.parametrize(
+    ("holdout", "said"),
+    [
+        (None, "must be a pair: holdout=(features, target)"),
+        (([[1.0]], [1.0], [1.0]), "must be a pair"),
+        (({"hour": [1]}, [1]), "The hold-out is a dict. Give a DataFrame"),
+        ((csr_matrix(np.eye(3)), [1.0, 2.0, 3.0]), "The hold-out is a csr_matrix. Give a DataFrame, or a dense array"),
+        ((np.eye(3), None), "The target is a NoneType. Give one value a row"),
+    ],
+)
+def test_a_holdout_of_no_shape_is_refused(registry: str, holdout: Any, said: str) -> None:
+    """Whatever is given as a hold-out, the answer is a sentence."""
+    with pytest.raises(SourceRefused, match=re.escape(said)):
+        export(LinearRegression().fit(np.eye(3), [1.0, 2.0, 3.0]), name="odd", holdout=holdout, registry=registry)
