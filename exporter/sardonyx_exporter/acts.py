@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sardonyx.errors import ModelNotFound, RuleBroken
 from sardonyx.registry import Registry, Routes
 from sardonyx.registry.v1.event_pb2 import Event
+from sardonyx_exporter.user import current_user
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from sardonyx.registry.v1.manifest_pb2 import Manifest
 
 
@@ -36,7 +38,13 @@ class ActResult:
 
 
 def promote(
-    name: str, version: int, *, registry: str, default_major: bool = False, reason: str = "", actor: str | None = None
+    name: str,
+    version: int,
+    *,
+    registry: str | PathLike[str],
+    default_major: bool = False,
+    reason: str = "",
+    actor: str | None = None,
 ) -> ActResult:
     """Approve a version and make it live for its interface generation.
 
@@ -55,7 +63,7 @@ def promote(
     """
     store = Registry(registry)
     manifest = store.manifest(name, version)
-    who = actor if actor is not None else getpass.getuser()
+    who = actor if actor is not None else current_user()
     before = store.routes(name)
 
     def approve(routes: Routes) -> Event | None:
@@ -80,7 +88,7 @@ def promote(
 
 
 def rollback(
-    name: str, *, registry: str, major: int | None = None, reason: str = "", actor: str | None = None
+    name: str, *, registry: str | PathLike[str], major: int | None = None, reason: str = "", actor: str | None = None
 ) -> ActResult:
     """Go back to the version that was live before.
 
@@ -98,7 +106,7 @@ def rollback(
     store = Registry(registry)
     if not store.versions(name):
         raise ModelNotFound(name, store.models())
-    who = actor if actor is not None else getpass.getuser()
+    who = actor if actor is not None else current_user()
     before = store.routes(name)
     wanted = major or before.default_major
 

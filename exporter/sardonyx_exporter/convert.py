@@ -18,11 +18,12 @@ from skl2onnx.sklapi import CastTransformer
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
+from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx_exporter.columns import rows_of
 from sardonyx_exporter.graph import Graph
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sardonyx_exporter.source import Source
 
@@ -58,19 +59,28 @@ def _graph(source: Source, model: Any, number: type[Any], strategy: str) -> Grap
     types = [
         (spec.name, (StringTensorType if spec.is_text else number)([None, spec.width or 1])) for spec in source.inputs
     ]
-    # Only classifiers with probabilities have something to unpack.
-    options = {id(_last(model)): {"zipmap": False}} if source.has_probabilities else None
+    # No ZipMap, which would turn probabilities into maps.
+    options = {"zipmap": False} if source.task == pb.TASK_CLASSIFICATION else None
+    try:
+        onnx = _converted(model, types, options)
+    except NameError:
+        # The converters of some classifiers without probabilities do not know the word, and refuse it so.
+        onnx = _converted(model, types, {})
+    return Graph(onnx.SerializeToString(), source, strategy)
+
+
+def _converted(model: Any, types: Sequence[Any], options: dict[str, bool] | None) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The name is fixed: a random one would give equal models different digests.
-        onnx = convert_sklearn(
+        return convert_sklearn(
             model,
             name="sardonyx",
             initial_types=types,
             target_opset={"": OPSET, "ai.onnx.ml": OPSET_ML},
-            options=options,
+            # A pipeline asks for a ZipMap itself where its last step has no options at all, not even empty ones.
+            options=None if options is None else {id(_last(model)): options},
         )
-    return Graph(onnx.SerializeToString(), source, strategy)
 
 
 def _unwrapped(model: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from sardonyx.interface import Kind, Verdict, digest, judge, number_tensors
 from sardonyx.names import check_model_name
 from sardonyx.registry import Registry, fold
 from sardonyx.registry.v1 import interface_pb2 as pb
-from sardonyx.registry.v1.manifest_pb2 import Binding, Manifest
+from sardonyx.registry.v1.manifest_pb2 import Binding, Manifest, Tolerance
 from sardonyx.registry.v1.manifest_pb2 import Graph as GraphEntry
 from sardonyx_exporter import baseline, golden, lineage
 from sardonyx_exporter.convert import OPSET, OPSET_ML
@@ -20,11 +19,12 @@ from sardonyx_exporter.parity import default_tolerance, prove
 from sardonyx_exporter.policies import Policies, probe
 from sardonyx_exporter.progress import Progress, silent
 from sardonyx_exporter.source import Source, read_source
+from sardonyx_exporter.user import current_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
-    from sardonyx.registry.v1.manifest_pb2 import Tolerance
     from sardonyx_exporter.graph import Graph
 
 
@@ -74,12 +74,12 @@ def export(
     *,
     name: str,
     holdout: tuple[Any, Any],
-    registry: str,
+    registry: str | PathLike[str],
     description: str = "",
     author: str | None = None,
     training_data: str = "",
     primary_metric: str | None = None,
-    tolerance: Tolerance | None = None,
+    tolerance: Tolerance | float | None = None,
     progress: Progress = silent,
 ) -> ExportResult:
     """Convert a fitted model, prove the conversion, evaluate it and publish it as a new version.
@@ -94,7 +94,8 @@ def export(
         author: by default, who is logged in.
         training_data: what the model was fitted on, in words or as a digest; kept with the version.
         primary_metric: the metric that is shown first; by default accuracy, or mae.
-        tolerance: how far the graph's answers may be from the model's; by default 1e-5, relative and of the spread.
+        tolerance: how far the graph's answers may be from the model's; by default 1e-5, relative and of the spread;
+            a number is both, the relative and the absolute one.
         progress: told of each step.
 
     Returns:
@@ -109,6 +110,8 @@ def export(
     progress("reading the model")
     source = read_source(model, *_pair(holdout))
     progress("converting and comparing every row")
+    if isinstance(tolerance, int | float):
+        tolerance = Tolerance(absolute=tolerance, relative=tolerance)
     graph, parity = prove(source, tolerance)
     truth = source.answer(source.features)
     tolerance = tolerance or default_tolerance(truth)
@@ -120,7 +123,7 @@ def export(
     evaluation = evaluate(source, answers, primary_metric)
     progress("publishing")
     draft = Manifest(
-        author=author if author is not None else getpass.getuser(),
+        author=author if author is not None else current_user(),
         description=description,
         interface=_interface(source, policies),
         graph=_graph_entry(graph),

@@ -125,10 +125,14 @@ def _worst_row(row: int, truth: Mapping[str, Array], answers: Mapping[str, Array
     return WorstRow(
         row=row,
         output=name,
-        source=np.array2string(truth[name][row], precision=6),
-        converted=np.array2string(answers[name][row], precision=6),
+        source=_shown(truth[name][row]),
+        converted=_shown(answers[name][row]),
         absolute_difference=distance,
     )
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, str) else np.array2string(np.asarray(value), precision=6)
 
 
 def _check_single_rows(source: Source, graph: Graph, truth: Mapping[str, Array], tolerance: Tolerance) -> None:

@@ -71,6 +71,8 @@ def probe(source: Source, graph: Graph, tolerance: Tolerance) -> Policies:
     policies = Policies()
     rows = rows_of(source.features, slice(0, PROBED_ROWS))
     for spec in source.inputs:
+        if not spec.is_text:
+            _check_unseen_numbers(source, spec, rows)
         if spec.is_text:
             policies.by_input[spec.name] = _probe_text(source, graph, tolerance, spec, rows, policies.edge_rows)
         elif spec.may_hold_nan:
@@ -78,6 +80,23 @@ def probe(source: Source, graph: Graph, tolerance: Tolerance) -> Policies:
         else:
             policies.by_input[spec.name] = Policy()
     return policies
+
+
+def _check_unseen_numbers(source: Source, spec: ColumnSpec, rows: Data) -> None:
+    """A model that takes some numbers and no others has no interface that a caller could keep to."""
+    values = source.values[spec.name].reshape(source.rows, -1)
+    if values.dtype.kind == "b":
+        return
+    for column in range(values.shape[1]):
+        unseen = np.nanmax(values[:, column]) + 1
+        changed = _with_number(rows, spec, column, unseen)
+        try:
+            source.answer(changed)
+        except Exception as error:
+            raise SourceRefused(
+                f"The model refuses a number in {spec.name!r} that it has not seen, such as {unseen}: {error}. Callers"
+                " cannot know which it takes: use OneHotEncoder(handle_unknown='ignore')."
+            ) from error
 
 
 def _probe_missing(
@@ -161,6 +180,15 @@ def _with_nan(rows: Data, spec: ColumnSpec, column: int) -> Data:
         changed[spec.name] = changed[spec.name].to_numpy() * np.nan
     else:
         changed[:, column] = np.nan
+    return changed
+
+
+def _with_number(rows: Data, spec: ColumnSpec, column: int, number: Any) -> Data:
+    changed = rows.copy()
+    if isinstance(changed, pd.DataFrame):
+        changed[spec.name] = np.full(len(changed), number)
+    else:
+        changed[:, column] = number
     return changed
 
 

@@ -193,6 +193,9 @@ def _as_target(target: Any, rows: int) -> Array:
     truth = np.asarray(target)
     if not truth.ndim:
         raise SourceRefused(f"The target is a {type(target).__name__}. Give one value a row, as a column or an array.")
+    if truth.ndim == 2 and truth.shape[1] == 1:
+        # A DataFrame of one column is a column.
+        truth = truth.ravel()
     if len(truth) != rows:
         raise SourceRefused(f"The hold-out has {rows} rows and {len(truth)} targets. Give one target a row.")
     missing = np.flatnonzero(pd.isna(truth).reshape(rows, -1).any(axis=1))

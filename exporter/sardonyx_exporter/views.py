@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,8 @@ from sardonyx.registry.v1.event_pb2 import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from google.protobuf.message import Message
 
     from sardonyx.registry import Routes
     from sardonyx.registry.v1.manifest_pb2 import Manifest, Metric
@@ -35,7 +38,7 @@ def export_data(result: ExportResult) -> dict[str, Any]:
         "verdict": str(result.verdict.kind),
         "differences": list(result.verdict.differences),
         "metrics": {metric.name: _metric_data(metric) for metric in result.manifest.evaluation.metrics},
-        "parity": json_format.MessageToDict(result.manifest.parity),
+        "parity": _plain(result.manifest.parity),
         "notes": list(result.notes),
     }
 
@@ -98,8 +101,8 @@ def show_data(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> di
     """One version whole, for scripts."""
     return {
         "live": manifest.version in routes.live_versions,
-        "manifest": json_format.MessageToDict(manifest, preserving_proto_field_name=True),
-        "events": [json_format.MessageToDict(event, preserving_proto_field_name=True) for event in events],
+        "manifest": _plain(manifest),
+        "events": [_plain(event) for event in events],
     }
 
 
@@ -130,6 +133,26 @@ def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> 
         _metrics(manifest),
         _events(events),
     ]
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """A message as JSON has it, with whole numbers as numbers: proto3 writes those of 64 bits as text."""
+    return _with_numbers(json_format.MessageToDict(message, preserving_proto_field_name=True), message.DESCRIPTOR)
+
+
+def _with_numbers(data: dict[str, Any], kind: Any) -> dict[str, Any]:
+    for field in kind.fields:
+        value = data.get(field.name)
+        if value is None:
+            continue
+        if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64):
+            data[field.name] = [int(each) for each in value] if isinstance(value, list) else int(value)
+        elif field.message_type is not None:
+            for each in value if isinstance(value, list) else [value]:
+                # Times are text, maps have no fields of their own.
+                if isinstance(each, dict) and not field.message_type.GetOptions().map_entry:
+                    _with_numbers(each, field.message_type)
+    return data
 
 
 def _inputs(manifest: Manifest) -> Table:

@@ -84,12 +84,22 @@ def _compare(noun: str, old: Iterable[Input | Output], new: Iterable[Input | Out
     gone = [f"{noun} {name!r} is gone" for name in before if name not in after]
     added = [f"{noun} {name!r} is new" for name in after if name not in before]
     changed = [
-        f"{noun} {name!r}: {field} changed from {getattr(before[name], field)!s} to {getattr(after[name], field)!s}"
+        f"{noun} {name!r}: {field} changed from {_written(before[name], field)} to {_written(after[name], field)}"
         for name in before
         if name in after
         for field in _fields_changed(before[name], after[name])
     ]
     return [*gone, *added, *changed]
+
+
+def _written(tensor: Input | Output, name: str) -> str:
+    """A field's value as people know it: enums by their names, repeated fields as lists."""
+    field, value = tensor.DESCRIPTOR.fields_by_name[name], getattr(tensor, name)
+    if field.enum_type is not None:
+        values = field.enum_type.values_by_number
+        prefix = values[0].name.removesuffix("UNSPECIFIED")
+        return values[value].name.removeprefix(prefix).lower()
+    return str(value if isinstance(value, str | int) else list(value))
 
 
 def _fields_changed(before: Input | Output, after: Input | Output) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy.typing as npt
 
-from sardonyx.errors import DeadlineExceeded, Overloaded
+from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,8 +50,12 @@ class RowQueue:
         """Take room for rows.
 
         Raises:
-            Overloaded: there is not enough.
+            InvalidInput: there never will be enough.
+            Overloaded: there is not enough now.
         """
+        if rows > self._rows_max:
+            most = f"{rows} rows in one request, and this server takes {self._rows_max} at most. Send fewer at a time."
+            raise InvalidInput([Violation("inputs", most)])
         if self.rows + rows > self._rows_max:
             raise Overloaded(
                 f"{self.rows} rows are waiting and {rows} more exceed the limit of {self._rows_max}. Send fewer rows at"

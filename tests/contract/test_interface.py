@@ -103,15 +103,15 @@ def _task_changed(interface: pb.Interface) -> None:
 SAME = [_reversed, _described]
 DIFFERENT = [
     (_renamed, ["input 'distance' is gone", "input 'miles' is new"]),
-    (_retyped, ["input 'distance': datatype changed from 2 to 1"]),
+    (_retyped, ["input 'distance': datatype changed from fp64 to fp32"]),
     (_widened, ["input 'distance': width changed from 0 to 3"]),
     (_without, ["input 'hour' is gone"]),
     (_with_another, ["input 'dest' is new"]),
-    (_missing_allowed, ["input 'distance': missing changed from 1 to 2"]),
+    (_missing_allowed, ["input 'distance': missing changed from refused to allowed"]),
     (_categories_grown, ["input 'carrier': categories changed from ['AA', 'UA'] to ['AA', 'UA', 'B6']"]),
     (_optional, ["input 'distance': optional changed from False to True"]),
     (_classes_swapped, ["output 'probabilities': classes changed from ['False', 'True'] to ['True', 'False']"]),
-    (_output_retyped, ["output 'label': datatype changed from 5 to 6"]),
+    (_output_retyped, ["output 'label': datatype changed from bool to bytes"]),
     (_task_changed, ["the task changed"]),
 ]
 

@@ -127,7 +127,7 @@ def test_export_speaks_json(files: Path, tmp_path: Path) -> None:
 
     assert (data["model"], data["version"], data["interface_major"], data["verdict"]) == ("flight-delay", 1, 1, "first")
     assert set(data["metrics"]["accuracy"]) == {"value", "low", "high"}
-    assert data["parity"]["holdoutRows"] == "120"
+    assert data["parity"]["holdout_rows"] == 120
 
 
 def test_a_figure_that_is_no_number_is_json_all_the_same(
@@ -214,7 +214,7 @@ def test_list_of_an_empty_registry_is_empty(tmp_path: Path) -> None:
 def test_show_shows_the_latest_or_the_one_asked_for(registry: str) -> None:
     """Without a number the latest version is shown."""
     assert _done("show", "flight-delay", "--registry", registry).startswith("flight-delay version 3,")
-    assert _json("show", "flight-delay", "--registry", registry)["manifest"]["version"] == "3"
+    assert _json("show", "flight-delay", "--registry", registry)["manifest"]["version"] == 3
     assert _json("show", "flight-delay", 1, "--registry", registry)["manifest"]["author"] == "ada"
 
 

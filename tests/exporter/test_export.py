@@ -21,12 +21,12 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sardonyx.errors import InvalidInput, RegistryError
@@ -625,3 +625,37 @@ def test_a_holdout_of_no_shape_is_refused(registry: str, holdout: Any, said: str
     """Whatever is given as a hold-out, the answer is a sentence."""
     with pytest.raises(SourceRefused, match=re.escape(said)):
         export(LinearRegression().fit(np.eye(3), [1.0, 2.0, 3.0]), name="odd", holdout=holdout, registry=registry)
+
+
+@pytest.mark.parametrize("make", [SVC, LinearSVC, RidgeClassifier, Perceptron])
+@pytest.mark.parametrize("classes", [["no", "yes"], ["a", "b", "c"], [0, 1, 2], [False, True]])
+def test_every_classifier_of_labels_alone_answers_alike(
+    registry: str, matrix: tuple[Array, Array], make: Callable[[], Any], classes: list[Any]
+) -> None:
+    """Classifiers without probabilities, in a pipeline, with classes of any type and number."""
+    features = matrix[0]
+    truth = np.array(classes)[np.digitize(features[:, 0], np.quantile(features[:, 0], [0.4, 0.7])[: len(classes) - 1])]
+    model = make_pipeline(StandardScaler(), make()).fit(features, truth)
+    result = export(model, name="labels", holdout=(features, truth), registry=registry)
+    assert [output.name for output in result.manifest.interface.outputs] == ["label"]
+    _assert_same_answers(registry, result.manifest, model, features)
+
+
+def test_a_number_that_is_a_category_must_not_be_refused(registry: str) -> None:
+    """A model that takes some numbers and no others is not registered: its callers could not know which."""
+    hours = pd.DataFrame({"hour": [0, 6, 12, 18] * 10})
+    late = hours["hour"] > 6
+    strict = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(hours, late)
+    with pytest.raises(SourceRefused, match=r"refuses a number in 'hour' that it has not seen, such as 19"):
+        export(strict, name="hours", holdout=(hours, late), registry=registry)
+    lenient = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(hours, late)
+    assert export(lenient, name="hours", holdout=(hours, late), registry=registry).version == 1
+
+
+def test_notebook_habits_are_understood(tmp_path: Path) -> None:
+    """A Path as registry, a frame of one column as truth, and a plain number as tolerance."""
+    frame = pd.DataFrame({"x": np.arange(40.0)})
+    truth = frame[["x"]] * 2
+    model = LinearRegression().fit(frame, truth)
+    result = export(model, name="line", holdout=(frame, truth), registry=tmp_path, tolerance=1e-6)
+    assert result.manifest.parity.tolerance.absolute == 1e-6

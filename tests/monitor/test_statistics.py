@@ -357,12 +357,12 @@ def test_class_that_never_came_true(store: Store) -> None:
 
 
 def test_truth_that_is_no_class(store: Store) -> None:
-    """A truth that is no class of the model counts as a wrong answer and is reported as unreadable."""
+    """A truth that is no class of the model is reported as unreadable, and held against no answer."""
     store.write(_classified(["no", "yes"], np.array([[0.9, 0.1], [0.2, 0.8]]), ["no", "perhaps"]))
     quality = store.quality(_version(["no", "yes"]))
     assert (quality.labelled, quality.unreadable) == (2, 1)
     found = _practice(quality)
-    assert (found["accuracy"].value, found["accuracy"].rows) == (0.5, 2)
+    assert (found["accuracy"].value, found["accuracy"].rows) == (1.0, 1)
     assert found["log_loss"].rows == 1
 
 

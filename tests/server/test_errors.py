@@ -491,14 +491,14 @@ def test_calls_are_answered_during_the_grace_of_a_drain(scene: Scene) -> None:
 
 
 def test_a_full_queue_says_when_to_return_and_leaves_the_server_well(scene: Scene) -> None:
-    """Rows beyond the queue's room are RESOURCE_EXHAUSTED with a time to return, also while others wait in it."""
+    """Rows that may fit later are RESOURCE_EXHAUSTED with a time to return; more than ever fit are INVALID_ARGUMENT."""
     arguments = (*ALONE, "--queue-rows-max", "2")
     with running_server(scene.registry, *arguments) as address, grpc.insecure_channel(address) as channel:
         quick = number_request(SLOW, 1)
         wait_until(lambda: answers(channel, quick), "the model answers")
-        _assert_overloaded(
-            failure_of(lambda: infer(channel, number_request(SLOW, 1, 2, 3))), "0 rows", "3 more", "of 2"
-        )
+        too_many = failure_of(lambda: infer(channel, number_request(SLOW, 1, 2, 3)))
+        assert too_many.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "3 rows in one request, and this server takes 2 at most" in too_many.message
         running = infer_later(channel, number_request(SLOW, LONG, LONG))
         wait_until(lambda: not answers(channel, quick), "the queue is full")
         failure = failure_of(lambda: infer(channel, quick))

@@ -22,6 +22,8 @@ OUTPUTS: Final = frozenset({telemetry.OUTPUT_LABELS, telemetry.OUTPUT_PROBABILIT
 
 #: What the store's smallest integers hold, and what sums of counts have room for.
 _COUNT_MAX: Final = (1 << 31) - 1
+#: As long as the id of an outcome may be.
+_TEXT_MAX: Final = 1024
 
 
 class Malformed(ValueError):
@@ -100,8 +102,8 @@ def _text(values: Values, name: str) -> str:
     value = values.get(name)
     if value is None:
         return ""
-    if value.WhichOneof("value") != "string_value":
-        raise Malformed(f"{name} is no text.")
+    if value.WhichOneof("value") != "string_value" or len(value.string_value) > _TEXT_MAX:
+        raise Malformed(f"{name} is no text of a sensible length.")
     return value.string_value
 
 

@@ -76,10 +76,11 @@ def of_classes(sums: Sums, confusion: npt.NDArray[np.int64] | None = None) -> li
         sums: over its rows.
         confusion: how often class i came true where class j was answered, shape [classes, classes].
     """
-    if not sums.labelled:
+    # A truth that is no class of the model says something of the job that reports it, and nothing of the answer.
+    rows = sums.labelled - sums.unreadable
+    if not rows:
         return []
-    share = sums.correct / sums.labelled
-    figures = [Figure("accuracy", share, *intervals.of_share(sums.correct, sums.labelled), sums.labelled)]
+    figures = [Figure("accuracy", sums.correct / rows, *intervals.of_share(sums.correct, rows), rows)]
     if confusion is not None and confusion.sum():
         figures += _of_confusion(confusion)
     figures += _mean("log_loss", sums.log_loss, sums.log_loss_squares, sums.scored)

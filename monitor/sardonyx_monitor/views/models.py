@@ -186,7 +186,7 @@ def _quality(query: Query, name: str, number: int, version: Version | None, wind
         answered=sums.answered,
         labelled=sums.labelled,
         coverage=sums.coverage,
-        unreadable=sums.unreadable if version else 0,
+        unreadable=sums.unreadable,
         delay_s=None if row["delay_ns"] is None else max(0.0, row["delay_ns"] / 1e9),
         comparisons=_compare(figures, version),
     )

@@ -36,6 +36,14 @@ def columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
         InvalidInput: columns are missing or unknown, lengths differ, or a value cannot become the input's type without
             loss. The first wrong row of each column is named.
     """
+    try:
+        return _columns_of(data, info)
+    except (TypeError, ValueError, OverflowError) as error:
+        # numpy's and pandas' own refusals, of what no rows can be made of.
+        raise InvalidInput([Violation("inputs", f"this cannot be read as rows: {error}.")]) from error
+
+
+def _columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
     if len(info.inputs) == 1 and info.inputs[0].width:
         return {info.inputs[0].name: _matrix(data, info.inputs[0])}
     raw = _raw_columns(data, info)
@@ -54,10 +62,12 @@ def columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
 
 def _matrix(data: Any, tensor: TensorInfo) -> Array:
     values = data[tensor.name] if isinstance(data, Mapping) and tensor.name in data else data
-    try:
-        matrix = np.atleast_2d(np.asarray(values, dtype=DTYPES[tensor.datatype]))
-    except (TypeError, ValueError) as error:
-        raise InvalidInput([Violation(f"inputs[{tensor.name}]", f"no array of {tensor.datatype}: {error}.")]) from None
+    given = np.atleast_2d(np.asarray(values))
+    violations: list[Violation] = []
+    matrix: Array = _to_number(given.ravel(), tensor, violations).reshape(given.shape)
+    if violations:
+        row = (violations[0].row or 0) // max(1, tensor.width)
+        raise InvalidInput([Violation(violations[0].field, violations[0].description, row)])
     if matrix.ndim != 2 or matrix.shape[1] != tensor.width or not len(matrix):
         found = list(np.shape(values))
         expected = f"expected an array of shape [rows, {tensor.width}], got {found}."

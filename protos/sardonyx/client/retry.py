@@ -12,11 +12,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from sardonyx.errors import DeadlineExceeded, Overloaded, SardonyxError, Unavailable
+from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded, SardonyxError, Unavailable, Violation
 
 ATTEMPTS: Final = 6
 BACKOFF_S: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
+#: A day: gRPC takes a deadline that is too far away for one that has passed.
+TIMEOUT_S_MAX: Final = 86_400.0
 
 
 @dataclass(slots=True)
@@ -30,6 +32,16 @@ class Retry:
     timeout_s: float
     _attempt: int = 0
     _started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        """Refuse a time that is none.
+
+        Raises:
+            InvalidInput: it is not above 0, or endless.
+        """
+        if not 0 < self.timeout_s <= TIMEOUT_S_MAX:
+            expected = f"{self.timeout_s!r} is no time to wait. Give seconds, above 0 and up to {TIMEOUT_S_MAX:g}."
+            raise InvalidInput([Violation("timeout_s", expected)])
 
     @property
     def left_s(self) -> float:

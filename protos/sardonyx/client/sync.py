@@ -83,7 +83,7 @@ class Client(_Caller):
         model: str,
         data: Any,
         *,
-        version: str | int = "",
+        version: str | int | None = None,
         prediction_id: str | None = None,
         timeout_s: float | None = None,
         metadata: Sequence[tuple[str, str]] | None = None,
@@ -93,7 +93,7 @@ class Client(_Caller):
         Args:
             model: the model's name.
             data: DataFrame; list of dicts; dict of columns or of scalars (one row); array for models without columns.
-            version: empty: what is live. ``3``: exactly version 3. ``"v2"``: what is live for interface 2.
+            version: None: what is live. ``3``: exactly version 3. ``"v2"``: what is live for interface 2.
             prediction_id: the request's id, which outcomes are reported under; by default, a random one.
             timeout_s: how long this call may take; by default, as the client.
             metadata: gRPC metadata, such as a traceparent.
@@ -108,7 +108,7 @@ class Client(_Caller):
             DeadlineExceeded: there was no answer in time.
             SardonyxError: any other failure.
         """
-        selector = str(version)
+        selector = wire.selector(version)
         request_id = prediction_id or calls.new_prediction_id()
         known = self._cache.get(model, selector)
         try:
@@ -121,19 +121,21 @@ class Client(_Caller):
         # Refused by an interface that was learned some time ago: another generation may be live by now.
         return self._predict(self.describe(model, version=selector), selector, data, request_id, timeout_s, metadata)
 
-    def describe(self, model: str, *, version: str | int = "", timeout_s: float | None = None) -> ModelInfo:
+    def describe(self, model: str, *, version: str | int | None = None, timeout_s: float | None = None) -> ModelInfo:
         """The interface of the version that a call would reach; raises as ``predict`` does."""
-        request = oip.ModelMetadataRequest(name=model, version=str(version))
+        request = oip.ModelMetadataRequest(name=model, version=wire.selector(version))
         info = wire.read_metadata(self._call(calls.MODEL_METADATA, request, timeout_s))
-        self._cache.put(model, str(version), info)
+        self._cache.put(model, wire.selector(version), info)
         return info
 
-    def ready(self, model: str | None = None, *, version: str | int = "", timeout_s: float | None = None) -> bool:
+    def ready(
+        self, model: str | None = None, *, version: str | int | None = None, timeout_s: float | None = None
+    ) -> bool:
         """Whether the server is ready, or one model in it; False where it cannot be reached."""
         try:
             if model is None:
                 return self._call(calls.SERVER_READY, oip.ServerReadyRequest(), timeout_s).ready
-            request = oip.ModelReadyRequest(name=model, version=str(version))
+            request = oip.ModelReadyRequest(name=model, version=wire.selector(version))
             return self._call(calls.MODEL_READY, request, timeout_s).ready
         except SardonyxError:
             return False

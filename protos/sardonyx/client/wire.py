@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
+def selector(version: str | int | None) -> str:
+    """A version as the protocol names it; empty is what is live."""
+    return "" if version is None else str(version)
+
+
 def infer_request(
     info: ModelInfo, version: str, columns: Mapping[str, Array], prediction_id: str
 ) -> oip.ModelInferRequest:

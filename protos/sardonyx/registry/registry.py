@@ -17,6 +17,7 @@ from sardonyx.registry.v1.manifest_pb2 import Artifact, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from os import PathLike
 
 M = TypeVar("M", bound=Message)
 
@@ -35,9 +36,9 @@ class Registry:
         RegistryError: the location cannot be opened. Every method raises it where the store cannot be reached.
     """
 
-    def __init__(self, location: str, *, create: bool = False) -> None:
+    def __init__(self, location: str | PathLike[str], *, create: bool = False) -> None:
         self._store = Store(location, create=create)
-        self.location = location
+        self.location = self._store.location
 
     def models(self) -> list[str]:
         """The names of all models that have a version or an event."""

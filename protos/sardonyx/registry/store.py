@@ -14,6 +14,7 @@ from sardonyx.errors import RegistryError, RegistryMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from os import PathLike
 
 
 class Store:
@@ -28,8 +29,8 @@ class Store:
         RegistryError: the location cannot be opened.
     """
 
-    def __init__(self, location: str, *, create: bool = False) -> None:
-        self.location = location
+    def __init__(self, location: str | PathLike[str], *, create: bool = False) -> None:
+        self.location = location = str(location)
         if not location.strip():
             raise RegistryError(
                 "The registry's location is empty. Give a directory, or a URL such as s3://bucket/models."

@@ -5,7 +5,7 @@ select
 {% endif %}
     count(*) as answered,
     count(*) filter (where known) as labelled,
-    count(*) filter (where known and (case when $regression then number is null else truth = 0 end)) as unreadable,
+    count(*) filter (where known and (case when $regression then number is null else truth = 0 and len($classes) > 0 end)) as unreadable,
     count(*) filter (where known and correct) as correct,
     count(likely) as scored,
     coalesce(sum(-ln(likely)), 0) as log_loss,

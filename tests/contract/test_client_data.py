@@ -1,0 +1,68 @@
+"""What a caller has becomes what the model takes, or an error: nothing is changed silently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sardonyx.client.answer import ModelInfo, TensorInfo
+from sardonyx.client.data import columns_of
+from sardonyx.client.retry import TIMEOUT_S_MAX, Retry
+from sardonyx.errors import InvalidInput
+
+
+def _info(datatype: str, width: int = 0) -> ModelInfo:
+    return ModelInfo("model", (), (TensorInfo("x", datatype, width),), (), (), {})
+
+
+@pytest.mark.parametrize("width", [0, 3])
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [
+        ("INT64", 1.5),
+        ("INT64", 2**63),
+        ("INT32", 2**31),
+        ("INT64", None),
+        ("BOOL", "False"),
+        ("BOOL", float("nan")),
+        ("BOOL", 2),
+        ("FP64", 1 + 2j),
+        ("FP64", "1.0"),
+        ("FP64", 10**400),
+    ],
+)
+def test_what_would_lose_something_is_refused(datatype: str, value: Any, width: int) -> None:
+    """A value that its type cannot hold is refused, in a column and in a matrix."""
+    data = [[value] * 3] if width else {"x": [value]}
+    with pytest.raises(InvalidInput):
+        columns_of(data, _info(datatype, width))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{1: 2}, {None: [1]}, {"x": [1, [2]]}, [{"x": 1}, {2: 1}], "text", 5, None, [], [[1], [2, 3]], {"x": []}, object()],
+)
+@pytest.mark.parametrize("width", [0, 2])
+def test_what_is_no_rows_is_refused(data: Any, width: int) -> None:
+    """Whatever a caller passes, the answer is an error of the family."""
+    with pytest.raises(InvalidInput):
+        columns_of(data, _info("FP64", width))
+
+
+@given(st.lists(st.tuples(*[st.floats(allow_nan=False)] * 3), min_size=1, max_size=20))
+def test_a_matrix_arrives_as_it_is(rows: list[tuple[float, float, float]]) -> None:
+    """Numbers that fit arrive bit by bit, from lists and from arrays."""
+    expected = np.array(rows)
+    for given_as in (rows, expected, {"x": expected}):
+        np.testing.assert_array_equal(columns_of(given_as, _info("FP64", 3))["x"], expected)
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf"), 2 * TIMEOUT_S_MAX])
+def test_a_time_that_is_none_is_refused(timeout_s: float) -> None:
+    """No time, negative time and endless time are errors, before anything is sent."""
+    with pytest.raises(InvalidInput, match="timeout_s"):
+        Retry(timeout_s)
