@@ -40,6 +40,11 @@ Exit codes: 0 done, 1 refused or failed (a sentence says why), 2 wrong usage.
 
 REGISTRY_HELP = "A directory, or a URL such as s3://bucket/models (also SARDONYX_REGISTRY)."
 
+
+def _example(command: str) -> str:
+    return f"\b\nExample:\n  {command}"
+
+
 _registry = click.option("--registry", required=True, envvar="SARDONYX_REGISTRY", help=REGISTRY_HELP)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text and tables.")
 _reason = click.option("--reason", default="", help="Why, for those who read the log of events later.")
@@ -51,7 +56,7 @@ def main() -> None:
     """From a fitted scikit-learn model to a registered version, and what is live."""
 
 
-@main.command("export")
+@main.command("export", epilog=EXAMPLE)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="The model's name in the registry, such as flight-delay.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="The hold-out: .parquet or .csv.")
@@ -59,6 +64,12 @@ def main() -> None:
 @click.option("--description", default="", help="For people; kept with the version.")
 @click.option("--author", default=None, help="By default, who is logged in.")
 @click.option("--training-data", default="", help="What the model was fitted on; kept with the version.")
+@click.option(
+    "--tolerance",
+    default=None,
+    type=click.FloatRange(0),
+    help="How far the ONNX form's answers may be from the model's, relative and absolute; by default 1e-5.",
+)
 @click.option("--primary-metric", default=None, help="The metric shown first; by default accuracy, or mae.")
 @_registry
 @_json
@@ -83,7 +94,7 @@ def export_command(
     _say(views.export_data(result), str(result), as_json=as_json)
 
 
-@main.command("list")
+@main.command("list", epilog=_example("sardonyx-exporter list --registry registry/ --json"))
 @_registry
 @_json
 def list_command(registry: str, *, as_json: bool) -> None:
@@ -106,7 +117,7 @@ def list_command(registry: str, *, as_json: bool) -> None:
         raise click.ClickException("\n".join(errors))
 
 
-@main.command("show")
+@main.command("show", epilog=_example("sardonyx-exporter show flight-delay 2 --registry registry/"))
 @click.argument("name")
 @click.argument("version", type=click.IntRange(1), required=False)
 @_registry
@@ -125,7 +136,7 @@ def show_command(name: str, version: int | None, registry: str, *, as_json: bool
     _say(views.show_data(manifest, routes, events), *tables, as_json=as_json)
 
 
-@main.command("promote")
+@main.command("promote", epilog=_example("sardonyx-exporter promote flight-delay 2 --registry registry/"))
 @click.argument("name")
 @click.argument("version", type=click.IntRange(1))
 @click.option("--default-major", is_flag=True, help="Also lead calls that name no version to its interface.")
@@ -139,7 +150,7 @@ def promote_command(name: str, version: int, registry: str, *, default_major: bo
     _say(views.act_data(result), views.act_text(result, "promoted"), as_json=as_json)
 
 
-@main.command("rollback")
+@main.command("rollback", epilog=_example("sardonyx-exporter rollback flight-delay --registry registry/"))
 @click.argument("name")
 @click.option(
     "--major", type=click.IntRange(1), default=None, help="The interface generation; by default the default one."

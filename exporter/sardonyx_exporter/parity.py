@@ -122,6 +122,8 @@ def _ties(
 
 def _worst_row(row: int, truth: Mapping[str, Array], answers: Mapping[str, Array], distance: float) -> WorstRow:
     name = next(name for name in (PROBABILITIES, VALUE, LABEL) if name in truth)
+    if LABEL in truth and str(truth[LABEL][row]) != str(answers[LABEL][row]):
+        name = LABEL
     return WorstRow(
         row=row,
         output=name,

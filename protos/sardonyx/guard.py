@@ -6,8 +6,10 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from google.protobuf.message import DecodeError, Message
+
 from sardonyx import status
-from sardonyx.errors import InternalError, SardonyxError
+from sardonyx.errors import InternalError, InvalidInput, SardonyxError, Violation
 
 if TYPE_CHECKING:
     import logging
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+M = TypeVar("M", bound=Message)
 
 
 def guarded(
@@ -45,6 +48,33 @@ def guarded(
         raise AssertionError("abort() returned. This is a bug.")
 
     return answer
+
+
+def reading(
+    handler: Callable[[M, Context], Awaitable[Message]], kind: type[M], log: logging.Logger
+) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    """A guarded handler of bytes from one of messages.
+
+    gRPC itself would answer bytes that are no message with UNKNOWN, as if the server were at fault.
+    """
+
+    async def answer(data: bytes, context: Context) -> bytes:
+        return (await handler(parse(data, kind), context)).SerializeToString()
+
+    return guarded(answer, log)
+
+
+def parse(data: bytes, kind: type[M]) -> M:
+    """A message from its bytes.
+
+    Raises:
+        InvalidInput: they are none.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        expected = f"these bytes are no {kind.DESCRIPTOR.full_name}. Compile the protocol's .proto."
+        raise InvalidInput([Violation("request", expected)]) from None
 
 
 def to_internal(error: Exception, log: logging.Logger) -> InternalError:

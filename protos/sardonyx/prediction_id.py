@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+#: Characters that a request's id may have: it is kept with every answer and every truth.
+ID_LENGTH_MAX: Final = 1024
 
 
 class PredictionId(NamedTuple):

@@ -15,7 +15,7 @@ import uvloop
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from sardonyx.guard import guarded
+from sardonyx.guard import reading
 from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.serving.v1 import model_service_pb2 as pb
@@ -35,6 +35,8 @@ from sardonyx_server.telemetry.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from google.protobuf.message import Message
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: How long the last refusals have to reach their callers.
@@ -171,25 +173,22 @@ class Worker:
 
 
 def _model_service(door: ModelsDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    methods: dict[str, tuple[Any, type[Message]]] = {
+        "ListModels": (door.list_models, pb.ListModelsRequest),
+        "GetModel": (door.get_model, pb.GetModelRequest),
+        "GetServer": (door.get_server, pb.GetServerRequest),
+    }
     return {
-        "ListModels": grpc.unary_unary_rpc_method_handler(
-            guarded(door.list_models, LOG), pb.ListModelsRequest.FromString, pb.ListModelsResponse.SerializeToString
-        ),
-        "GetModel": grpc.unary_unary_rpc_method_handler(
-            guarded(door.get_model, LOG), pb.GetModelRequest.FromString, pb.GetModelResponse.SerializeToString
-        ),
-        "GetServer": grpc.unary_unary_rpc_method_handler(
-            guarded(door.get_server, LOG), pb.GetServerRequest.FromString, pb.GetServerResponse.SerializeToString
-        ),
+        name: grpc.unary_unary_rpc_method_handler(reading(method, request, LOG))
+        for name, (method, request) in methods.items()
     }
 
 
 def _health_service(door: HealthDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-    read = health_pb2.HealthCheckRequest.FromString
-    write = health_pb2.HealthCheckResponse.SerializeToString
+    request, response = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
     return {
-        "Check": grpc.unary_unary_rpc_method_handler(guarded(door.Check, LOG), read, write),
-        "Watch": grpc.unary_stream_rpc_method_handler(door.Watch, read, write),
+        "Check": grpc.unary_unary_rpc_method_handler(reading(door.Check, request, LOG)),
+        "Watch": grpc.unary_stream_rpc_method_handler(door.Watch, request.FromString, response.SerializeToString),
     }
 
 

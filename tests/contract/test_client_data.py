@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sardonyx.client.answer import ModelInfo, TensorInfo
+from sardonyx.client.calls import request_id
 from sardonyx.client.data import columns_of
 from sardonyx.client.retry import TIMEOUT_S_MAX, Retry
 from sardonyx.errors import InvalidInput
+from sardonyx.prediction_id import ID_LENGTH_MAX
 
 
 def _info(datatype: str, width: int = 0) -> ModelInfo:
@@ -33,6 +35,7 @@ def _info(datatype: str, width: int = 0) -> ModelInfo:
         ("FP64", 1 + 2j),
         ("FP64", "1.0"),
         ("FP64", 10**400),
+        ("FP64", 2**53 + 1),
     ],
 )
 def test_what_would_lose_something_is_refused(datatype: str, value: Any, width: int) -> None:
@@ -66,3 +69,20 @@ def test_a_time_that_is_none_is_refused(timeout_s: float) -> None:
     """No time, negative time and endless time are errors, before anything is sent."""
     with pytest.raises(InvalidInput, match="timeout_s"):
         Retry(timeout_s)
+
+
+@pytest.mark.parametrize("whole", [2**53 + 1, -(2**53) - 1])
+def test_whole_numbers_beyond_a_float_are_refused(whole: int) -> None:
+    """An array of integers that a double cannot hold is refused; one that it can goes through."""
+    with pytest.raises(InvalidInput, match="without loss"):
+        columns_of({"x": np.array([1, whole])}, _info("FP64"))
+    assert columns_of({"x": np.array([1, 2**53])}, _info("FP64"))["x"].tolist() == [1.0, 2.0**53]
+
+
+@pytest.mark.parametrize("prediction_id", [7, "", "x" * (ID_LENGTH_MAX + 1), b"id"])
+def test_an_id_that_cannot_be_kept_is_refused(prediction_id: Any) -> None:
+    """A prediction id is text of a sensible length, or none is given."""
+    with pytest.raises(InvalidInput, match="prediction_id"):
+        request_id(prediction_id)
+    assert request_id("order-1") == "order-1"
+    assert request_id(None) != request_id(None)

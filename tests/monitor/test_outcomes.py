@@ -18,7 +18,8 @@ from sardonyx import Outcomes, PredictionId
 from sardonyx.client.outcomes import OutcomeReport
 from sardonyx.errors import InvalidInput
 from sardonyx.monitor.v1.outcome_service_pb2 import Outcome
-from sardonyx_monitor.receiver.outcomes import FUTURE_S_MAX, ID_LENGTH_MAX
+from sardonyx.prediction_id import ID_LENGTH_MAX
+from sardonyx_monitor.receiver.outcomes import FUTURE_S_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

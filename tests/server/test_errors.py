@@ -595,3 +595,29 @@ def test_no_failure_is_unknown_or_without_a_sentence(channel: grpc.Channel) -> N
         assert failure.status is not None
         assert re.search(r"[.?]$", failure.message), failure.message
     assert get_server(channel).process_id
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/{oip.SERVICE}/ModelInfer",
+        f"/{oip.SERVICE}/ModelMetadata",
+        "/grpc.health.v1.Health/Check",
+        "/sardonyx.serving.v1.ModelService/GetModel",
+    ],
+)
+def test_bytes_that_are_no_message_are_the_callers_error_at_every_door(channel: grpc.Channel, path: str) -> None:
+    """Garbage is INVALID_ARGUMENT with BadRequest on every service, and never UNKNOWN or INTERNAL."""
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+    failure = failure_of(lambda: call(b"\xff\xff garbage", timeout=PATIENCE_S))
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.detail_names == ["ErrorInfo", "BadRequest"]
+
+
+def test_an_id_too_long_to_be_kept_is_refused(channel: grpc.Channel) -> None:
+    """A request id beyond what an outcome may name is the caller's error, and its text is not sent back."""
+    request = regressor_request(array_of(3, rows=1))
+    request.id = "x" * 5_000_000
+    failure = failure_of(lambda: infer(channel, request))
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "5000000 characters, and an id has 1024 at most" in failure.message

@@ -18,6 +18,7 @@ from sardonyx.monitor.v1.outcome_service_pb2 import (
     ReportOutcomesRequest,
     ReportOutcomesResponse,
 )
+from sardonyx.prediction_id import ID_LENGTH_MAX
 from sardonyx_monitor.store.rows import Batch, OutcomeRow
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 #: Clocks differ by minutes at most; a truth from further ahead is a unit error, such as milliseconds for seconds.
 FUTURE_S_MAX: Final = 3600
-ID_LENGTH_MAX: Final = 1024
 _NS_MAX: Final = (1 << 63) - 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sardonyx import telemetry
+from sardonyx.prediction_id import ID_LENGTH_MAX
 from sardonyx_monitor.store.rows import PredictionRow, RequestRow
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ OUTPUTS: Final = frozenset({telemetry.OUTPUT_LABELS, telemetry.OUTPUT_PROBABILIT
 
 #: What the store's smallest integers hold, and what sums of counts have room for.
 _COUNT_MAX: Final = (1 << 31) - 1
-#: As long as the id of an outcome may be.
-_TEXT_MAX: Final = 1024
 
 
 class Malformed(ValueError):
@@ -102,7 +101,7 @@ def _text(values: Values, name: str) -> str:
     value = values.get(name)
     if value is None:
         return ""
-    if value.WhichOneof("value") != "string_value" or len(value.string_value) > _TEXT_MAX:
+    if value.WhichOneof("value") != "string_value" or len(value.string_value) > ID_LENGTH_MAX:
         raise Malformed(f"{name} is no text of a sensible length.")
     return value.string_value
 

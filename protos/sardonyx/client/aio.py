@@ -109,19 +109,19 @@ class AsyncClient(_AsyncCaller):
             SardonyxError: any other failure.
         """
         selector = wire.selector(version)
-        request_id = prediction_id or calls.new_prediction_id()
+        request_id = calls.request_id(prediction_id)
+        # One time for all of it: a first call asks for the interface too.
+        retry = Retry(self._timeout_s if timeout_s is None else timeout_s)
         known = self._cache.get(model, selector)
         try:
-            return await self._predict(
-                known or await self.describe(model, version=selector), selector, data, request_id, timeout_s, metadata
-            )
+            info = known or await self.describe(model, version=selector, timeout_s=retry.left_s)
+            return await self._predict(info, selector, data, request_id, retry.left_s, metadata)
         except InvalidInput:
             if known is None:
                 raise
         # Refused by an interface that was learned some time ago: another generation may be live by now.
-        return await self._predict(
-            await self.describe(model, version=selector), selector, data, request_id, timeout_s, metadata
-        )
+        info = await self.describe(model, version=selector, timeout_s=retry.left_s)
+        return await self._predict(info, selector, data, request_id, retry.left_s, metadata)
 
     async def describe(
         self, model: str, *, version: str | int | None = None, timeout_s: float | None = None

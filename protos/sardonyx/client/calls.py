@@ -9,8 +9,10 @@ import grpc
 
 from sardonyx import status
 from sardonyx.client.retry import late
+from sardonyx.errors import InvalidInput, Violation
 from sardonyx.monitor.v1 import outcome_service_pb2 as outcomes_pb
 from sardonyx.oip import messages as oip
+from sardonyx.prediction_id import ID_LENGTH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,9 +73,18 @@ def error_of(error: grpc.RpcError, timeout_s: float) -> SardonyxError:
     return status.from_rpc(code, message, error.trailing_metadata() or ())
 
 
-def new_prediction_id() -> str:
-    """An id for a request that was given none: made here, so that a repeated call keeps it."""
-    return uuid.uuid4().hex
+def request_id(prediction_id: str | None) -> str:
+    """The caller's id, or a new one: made here, so that a repeated call keeps it.
+
+    Raises:
+        InvalidInput: it is no text, or too long to be kept.
+    """
+    if prediction_id is None:
+        return uuid.uuid4().hex
+    if not isinstance(prediction_id, str) or not 0 < len(prediction_id) <= ID_LENGTH_MAX:
+        expected = f"expected text of 1 to {ID_LENGTH_MAX} characters, got {prediction_id!r:.100}."
+        raise InvalidInput([Violation("prediction_id", expected)])
+    return prediction_id
 
 
 def _has_details(error: grpc.RpcError) -> bool:

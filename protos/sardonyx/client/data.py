@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _INTEGERS: Final = ("INT32", "INT64")
+#: Up to here a float of so many bytes holds every whole number.
+_WHOLE_MAX: Final = {4: 1 << 24, 8: 1 << 53}
 _FLOATS: Final = ("FP32", "FP64")
 
 
@@ -143,7 +145,7 @@ def _to_text(array: Array, tensor: TensorInfo, violations: list[Violation]) -> A
 
 def _to_number(array: Array, tensor: TensorInfo, violations: list[Violation]) -> Array:
     target = DTYPES[tensor.datatype]
-    if array.dtype.kind in "biuf" and np.can_cast(array.dtype, target, "safe"):
+    if array.dtype.kind in "biuf" and _fits(array, target):
         return array.astype(target)
     converted = np.zeros(len(array), dtype=target)
     for row, value in enumerate(array.tolist()):
@@ -154,6 +156,15 @@ def _to_number(array: Array, tensor: TensorInfo, violations: list[Violation]) ->
             break
         converted[row] = number
     return converted
+
+
+def _fits(array: Array, target: np.dtype[Any]) -> bool:
+    """Whether every value of an array keeps its value in another type; numpy calls int64 to float64 safe, always."""
+    if not np.can_cast(array.dtype, target, "safe"):
+        return False
+    if array.dtype.kind not in "iu" or target.kind != "f" or not len(array):
+        return True
+    return max(-int(array.min()), int(array.max())) <= _WHOLE_MAX[target.itemsize]
 
 
 def _number(value: Any, datatype: str) -> float | int | bool | None:
@@ -168,4 +179,4 @@ def _number(value: Any, datatype: str) -> float | int | bool | None:
         limits = np.iinfo(DTYPES[datatype])
         whole = math.isfinite(value) and value == int(value)
         return int(value) if whole and limits.min <= value <= limits.max else None
-    return float(value)
+    return float(value) if not isinstance(value, int) or int(float(value)) == value else None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sardonyx.client.answer import Answer, ModelInfo, TensorInfo
+from sardonyx.errors import InvalidInput, Violation
 from sardonyx.oip import messages as oip
 from sardonyx.oip.tensors import decode_contents, decode_raw, encode_raw
 
@@ -31,7 +32,11 @@ def infer_request(
     for tensor in info.inputs:
         values = columns[tensor.name]
         request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=values.shape)
-        request.raw_input_contents.append(encode_raw(tensor.datatype, values))
+        try:
+            request.raw_input_contents.append(encode_raw(tensor.datatype, values))
+        except UnicodeEncodeError as error:
+            unsendable = f"{error.object[error.start : error.end]!r} is no text that UTF-8 can hold. Replace it."
+            raise InvalidInput([Violation(f"inputs[{tensor.name}]", unsendable)]) from None
     return request
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 
 from sardonyx import __version__, status
 from sardonyx.errors import InvalidInput, SardonyxError, VersionNotReady, Violation
-from sardonyx.guard import guarded, to_internal
+from sardonyx.guard import parse, reading, to_internal
 from sardonyx.interface import DATATYPE_NAMES, shape_of
 from sardonyx.oip import messages as oip
+from sardonyx.prediction_id import ID_LENGTH_MAX
 from sardonyx.registry.v1.interface_pb2 import Task
 from sardonyx_server.log import LOG
 from sardonyx_server.routing import resolve
@@ -23,14 +23,14 @@ from sardonyx_server.telemetry.record import Record, outputs_of, read_parent
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from google.protobuf.message import Message
+
     from sardonyx_server.drain import Drain
     from sardonyx_server.life.manager import Manager
     from sardonyx_server.served import Served
     from sardonyx_server.telemetry.sender import Sender
 
     Context = grpc.aio.ServicerContext[Any, Any]
-
-M = TypeVar("M", bound=Message)
 
 SERVER_NAME: Final = "sardonyx"
 
@@ -62,7 +62,7 @@ class OipDoor:
             "ModelMetadata": (self.model_metadata, oip.ModelMetadataRequest),
         }
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-            name: grpc.unary_unary_rpc_method_handler(_reading(method, request))
+            name: grpc.unary_unary_rpc_method_handler(reading(method, request, LOG))
             for name, (method, request) in unary.items()
         }
         # Its errors are mapped within: the span must know the status.
@@ -191,33 +191,14 @@ class _Prediction:
 
     def read(self) -> oip.ModelInferRequest:
         """Parse the request; it is named from here on."""
-        request = _parse(self._data, oip.ModelInferRequest)
+        request = parse(self._data, oip.ModelInferRequest)
         self.model = request.model_name
+        if len(request.id) > ID_LENGTH_MAX:
+            found = f"{len(request.id)} characters, and an id has {ID_LENGTH_MAX} at most. Give a shorter one."
+            raise InvalidInput([Violation("id", found)])
         # An id of ours is as long as a trace id, and as unlikely to meet another.
         self.prediction_id = request.id or os.urandom(16).hex()
         return request
-
-
-def _reading(
-    method: Callable[[Any, Context], Awaitable[Message]], request: type[Message]
-) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    """A handler of bytes from one of messages."""
-
-    async def answer(data: bytes, context: Context) -> bytes:
-        response = await method(_parse(data, request), context)
-        return response.SerializeToString()
-
-    return guarded(answer, LOG)
-
-
-def _parse(data: bytes, kind: type[M]) -> M:
-    try:
-        return kind.FromString(data)
-    except DecodeError:
-        name = kind.DESCRIPTOR.full_name
-        raise InvalidInput(
-            [Violation("request", f"these bytes are no {name}. Compile the protocol's .proto.")]
-        ) from None
 
 
 def _metadata(served: Served, versions: list[int]) -> oip.ModelMetadataResponse:
