@@ -12,6 +12,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from onnx.helper import make_attribute
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from skl2onnx.sklapi import CastTransformer
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # Old servers load these: ONNX Runtime of 2024 knows opset 21. Beyond 25 the file format itself changes.
 OPSET: Final = 21
 OPSET_ML: Final = 3
+
+LOCALE: Final = "C.UTF-8"
 
 DOUBLE: Final = "double"
 DOUBLE_CAST: Final = "double+cast"
@@ -66,7 +69,17 @@ def _graph(source: Source, model: Any, number: type[Any], strategy: str) -> Grap
     except NameError:
         # The converters of some classifiers without probabilities do not know the word, and refuse it so.
         onnx = _converted(model, types, {})
+    _use_common_locale(onnx)
     return Graph(onnx.SerializeToString(), source, strategy)
+
+
+def _use_common_locale(onnx: Any) -> None:
+    """Lower-casing in a locale that every server has: skl2onnx asks for en_US.UTF-8, which containers lack."""
+    for node in onnx.graph.node:
+        if node.op_type == "StringNormalizer":
+            kept = [attribute for attribute in node.attribute if attribute.name != "locale"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, make_attribute("locale", LOCALE)])
 
 
 def _converted(model: Any, types: Sequence[Any], options: dict[str, bool] | None) -> Any:

@@ -55,7 +55,7 @@ class Graph:
     def __init__(self, onnx: bytes, source: Source, strategy: str) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         self.onnx = onnx
         self.strategy = strategy
         self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])

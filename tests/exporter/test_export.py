@@ -20,6 +20,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
@@ -659,3 +660,14 @@ def test_notebook_habits_are_understood(tmp_path: Path) -> None:
     model = LinearRegression().fit(frame, truth)
     result = export(model, name="line", holdout=(frame, truth), registry=tmp_path, tolerance=1e-6)
     assert result.manifest.parity.tolerance.absolute == 1e-6
+
+
+def test_words_are_read_in_a_locale_that_every_server_has(registry: str) -> None:
+    """A TfidfVectorizer over a text column answers alike, and its graph asks for no locale that containers lack."""
+    texts = pd.DataFrame({"remark": ["Late again", "on time", "very LATE arrival", "smooth and quick"] * 20})
+    late = texts["remark"].str.contains("late", case=False)
+    model = make_pipeline(make_column_transformer((TfidfVectorizer(), "remark")), LogisticRegression()).fit(texts, late)
+    result = export(model, name="remarks", holdout=(texts, late), registry=registry)
+    graph = Registry(registry).blob(result.manifest.artifact)
+    assert b"C.UTF-8" in graph
+    assert b"en_US" not in graph
