@@ -60,11 +60,6 @@ class Source:
     classes: Array = field(default_factory=lambda: np.array([]))
 
     @property
-    def has_probabilities(self) -> bool:
-        """Whether the model says how likely each class is."""
-        return any(output.name == PROBABILITIES for output in self.outputs)
-
-    @property
     def rows(self) -> int:
         """How many rows the hold-out has."""
         return len(self.features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from sardonyx import telemetry
 
@@ -48,3 +49,11 @@ def test_stages_are_the_stage_attributes_in_their_order() -> None:
 
     assert stages == list(telemetry.STAGES)
     assert all(stage.endswith("_ns") for stage in telemetry.STAGES)
+
+
+def test_the_documentation_has_every_name_with_its_meaning() -> None:
+    """docs/TELEMETRY.md is the vocabulary, row by row."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "TELEMETRY.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, re.MULTILINE)
+
+    assert dict(rows) == telemetry.MEANINGS

@@ -56,8 +56,6 @@ class Writer:
         self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=JOBS_MAX)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._closed = False
-        #: How many commits there were: what was read before the last one may be stale.
-        self.commits = 0
         #: Spans that came again since the start and were stored already.
         self.repeated = 0
 
@@ -149,7 +147,6 @@ class Writer:
             for job in group:
                 self._store(inserts, [job])
             return
-        self.commits += 1
         for job in group:
             job.done.set_result(None)
 
@@ -167,7 +164,6 @@ class Writer:
             return
         try:
             inserts.sweep(time.time_ns() - int(self._keep_days * _DAY_NS))
-            self.commits += 1
         except duckdb.FatalException as error:
             self._give_up([], error)
         except duckdb.Error:

@@ -96,10 +96,9 @@ def moment(time_ns: int | None) -> str:
 
 
 class Strip(NamedTuple):
-    """Two intervals on one scale, in percent of its width: [start, width] each, and where the values stand."""
+    """Two intervals on one scale, in percent of its width: [start, width] each, and where practice stands."""
 
     promise: tuple[float, float]
-    promise_at: float
     practice: tuple[float, float]
     practice_at: float
 
@@ -118,7 +117,6 @@ def strip(comparison: Comparison) -> Strip | None:
 
     return Strip(
         promise=(at(promise.low), round(at(promise.high) - at(promise.low), 2)),
-        promise_at=at(promise.value),
         practice=(at(practice.low), round(at(practice.high) - at(practice.low), 2)),
         practice_at=at(practice.value),
     )

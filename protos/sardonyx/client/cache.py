@@ -27,7 +27,3 @@ class InterfaceCache:
     def put(self, model: str, version: str, info: ModelInfo) -> None:
         """Remember an interface."""
         self._known[model, version] = info, time.monotonic()
-
-    def forget(self, model: str, version: str) -> None:
-        """Ask again at the next call."""
-        self._known.pop((model, version), None)
