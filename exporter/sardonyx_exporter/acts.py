@@ -74,6 +74,9 @@ def promote(
         return _event(Event.KIND_APPROVED, manifest, who, reason)
 
     def go_live(routes: Routes) -> Event | None:
+        # What the event follows: another act may have been faster than this one.
+        nonlocal before
+        before = routes
         live = routes.majors.get(manifest.interface_major)
         moves = default_major and routes.default_major != manifest.interface_major
         if live is not None and live.live == version and not moves:
@@ -111,6 +114,8 @@ def rollback(
     wanted = major or before.default_major
 
     def go_back(routes: Routes) -> Event:
+        nonlocal before
+        before = routes
         live = routes.majors.get(wanted)
         if live is None or not live.previous:
             route = f"v{wanted} of {name!r}" if wanted else repr(name)
