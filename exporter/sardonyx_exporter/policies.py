@@ -71,11 +71,11 @@ def probe(source: Source, graph: Graph, tolerance: Tolerance) -> Policies:
     policies = Policies()
     rows = rows_of(source.features, slice(0, PROBED_ROWS))
     for spec in source.inputs:
-        if not spec.is_text:
-            _check_unseen_numbers(source, spec, rows)
         if spec.is_text:
             policies.by_input[spec.name] = _probe_text(source, graph, tolerance, spec, rows, policies.edge_rows)
-        elif spec.may_hold_nan:
+            continue
+        _check_unseen_numbers(source, spec, rows)
+        if spec.may_hold_nan:
             policies.by_input[spec.name] = _probe_missing(source, graph, tolerance, spec, rows, policies.edge_rows)
         else:
             policies.by_input[spec.name] = Policy()

@@ -9,7 +9,7 @@ from grpc import StatusCode
 from starlette.exceptions import HTTPException
 
 from sardonyx import status
-from sardonyx.errors import InvalidInput, NotFound, SardonyxError, Unavailable
+from sardonyx.errors import NotFound, SardonyxError, Unavailable
 from sardonyx.guard import to_internal
 from sardonyx_monitor.log import LOG
 from sardonyx_monitor.web.api import to_json
@@ -53,10 +53,7 @@ HANDLERS: Final[Mapping[Any, Any]] = {SardonyxError: _known, HTTPException: _htt
 def _answer(request: Request, error: SardonyxError) -> Response:
     code = status.code_of(error)
     wait = {"retry-after": str(math.ceil(error.retry_after_s))} if isinstance(error, Unavailable) else {}
-    message = error.message
-    if isinstance(error, InvalidInput):
-        message = " ".join(str(violation) for violation in error.violations)
-    return _write(request, HTTP_STATUS.get(code, 500), code.name, message, wait)
+    return _write(request, HTTP_STATUS.get(code, 500), code.name, error.message, wait)
 
 
 def _write(request: Request, status_code: int, code: str, message: str, headers: Mapping[str, str] | None) -> Response:
