@@ -11,12 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sardonyx.client import Answer, AsyncClient, AsyncOutcomes, Client, Outcomes
+    from sardonyx.client import Answer, AsyncClient, AsyncOutcomes, Client, Outcomes, Tls
     from sardonyx.prediction_id import PredictionId
 
 __version__ = "0.1.0"
 
-__all__ = ["Answer", "AsyncClient", "AsyncOutcomes", "Client", "Outcomes", "PredictionId", "__version__"]
+__all__ = ["Answer", "AsyncClient", "AsyncOutcomes", "Client", "Outcomes", "PredictionId", "Tls", "__version__"]
 
 _HOMES = {
     "Answer": "sardonyx.client",
@@ -25,6 +25,7 @@ _HOMES = {
     "Client": "sardonyx.client",
     "Outcomes": "sardonyx.client",
     "PredictionId": "sardonyx.prediction_id",
+    "Tls": "sardonyx.client",
 }
 
 

@@ -13,7 +13,7 @@ from sardonyx.errors import InternalError, InvalidInput, SardonyxError, Violatio
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import grpc
 
@@ -62,6 +62,49 @@ def reading(
         return (await handler(parse(data, kind), context)).SerializeToString()
 
     return guarded(answer, log)
+
+
+def reading_one(
+    handler: Callable[[M, Context], AsyncIterator[Message]], kind: type[M], log: logging.Logger
+) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
+    """``reading`` for a call that is answered by a stream."""
+
+    async def answer(data: bytes, context: Context) -> AsyncIterator[bytes]:
+        async def responses() -> AsyncIterator[Message]:
+            async for response in handler(parse(data, kind), context):
+                yield response
+
+        async for written in _written(responses(), context, log):
+            yield written
+
+    return answer
+
+
+def reading_stream(
+    handler: Callable[[AsyncIterator[M], Context], AsyncIterator[Message]], kind: type[M], log: logging.Logger
+) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
+    """``reading`` for a stream that is answered by a stream."""
+
+    async def answer(stream: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async def requests() -> AsyncIterator[M]:
+            async for data in stream:
+                yield parse(data, kind)
+
+        async for written in _written(handler(requests(), context), context, log):
+            yield written
+
+    return answer
+
+
+async def _written(responses: AsyncIterator[Message], context: Context, log: logging.Logger) -> AsyncIterator[bytes]:
+    """The bytes of some responses, and at their end the status of what went wrong."""
+    try:
+        async for response in responses:
+            yield response.SerializeToString()
+    except SardonyxError as error:
+        await context.abort(*status.to_rpc(error))
+    except Exception as error:  # the caller must learn that it failed, and nothing of how
+        await context.abort(*status.to_rpc(to_internal(error, log)))
 
 
 def parse(data: bytes, kind: type[M]) -> M:

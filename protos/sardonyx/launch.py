@@ -11,7 +11,16 @@ USAGE_ERROR: Final = 2
 
 #: What each program imports beyond the bare install, some of it only in its children or long after its start.
 _NEEDS: Final = {
-    "server": ("click", "grpc_health", "grpc_reflection", "obstore", "onnxruntime", "opentelemetry.sdk", "uvloop"),
+    "server": (
+        "click",
+        "grpc_health",
+        "grpc_reflection",
+        "obstore",
+        "onnxruntime",
+        "opentelemetry.sdk",
+        "prometheus_client",
+        "uvloop",
+    ),
     "exporter": (
         "click",
         "joblib",

@@ -9,6 +9,8 @@ from sardonyx.errors import InvalidInput, Violation
 #: Google AIP-122's grammar for resource ids: safe in paths, URLs, DNS labels and, dashes mapped, in proto packages.
 MODEL_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
+NAME_LENGTH_MAX = 63
+
 
 def check_model_name(name: str) -> str:
     """Return the name if it is one.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sardonyx.client.answer import ModelInfo, TensorInfo
 from sardonyx.client.calls import request_id
 from sardonyx.client.data import columns_of
-from sardonyx.client.retry import TIMEOUT_S_MAX, Retry
+from sardonyx.client.retry import TIMEOUT_S_MAX, Deadline
 from sardonyx.errors import InvalidInput
 from sardonyx.prediction_id import ID_LENGTH_MAX
 
@@ -68,7 +68,7 @@ def test_a_matrix_arrives_as_it_is(rows: list[tuple[float, float, float]]) -> No
 def test_a_time_that_is_none_is_refused(timeout_s: float) -> None:
     """No time, negative time and endless time are errors, before anything is sent."""
     with pytest.raises(InvalidInput, match="timeout_s"):
-        Retry(timeout_s)
+        Deadline(timeout_s)
 
 
 @pytest.mark.parametrize("whole", [2**53 + 1, -(2**53) - 1])

@@ -8,7 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
@@ -507,7 +507,8 @@ RETIRED = Event.KIND_RETIRED
             {1: MajorRoutes(1), 2: MajorRoutes(2)},
             1,
         ),
-        ([_live(1), _event(Event.KIND_CANARY, 2), _event(Event.KIND_SHADOW, 3)], {1: MajorRoutes(1)}, 1),
+        # A number that this release has no name for: proto3's enums are open.
+        ([_live(1), _event(cast(Event.Kind.ValueType, 99), 2)], {1: MajorRoutes(1)}, 1),
     ],
     ids=[
         "nothing",
@@ -526,7 +527,7 @@ RETIRED = Event.KIND_RETIRED
         "first-live-is-default",
         "rollback-keeps-default",
         "rollback-of-the-other-major",
-        "kinds-of-a-later-release",
+        "kind-of-a-later-release",
     ],
 )
 def test_fold(events: list[Event], majors: dict[int, MajorRoutes], default_major: int) -> None:

@@ -1,12 +1,20 @@
 """The Python client: predictions from sardonyx-server, outcomes to sardonyx-monitor.
 
-``data`` (what a caller has, as columns), ``wire`` (columns as messages, messages as answers) and ``retry`` (when to ask
-again) are shared by both transports; ``sync`` and ``aio`` only carry messages.
+``sync`` and ``aio`` carry messages, and share everything else:
+
+- what is sent: ``data`` (what a caller has, as columns), ``request`` (columns as bytes), ``cache`` (interfaces);
+- what comes back: ``wire`` (messages as answers), ``answer``, ``outcomes``;
+- where it goes: ``caller`` (addresses and options), ``balancer`` (whose turn it is), ``security`` (TLS, tokens);
+- when it goes again: ``retry`` (where that is safe), ``budget`` (how often).
+
+In ``aio``, calls that are under way together share requests: ``coalescing`` gathers them, ``flight`` carries them, and
+``apart`` says which were to blame when a request is refused.
 """
 
 from sardonyx.client.aio import AsyncClient, AsyncOutcomes
 from sardonyx.client.answer import Answer, ModelInfo, TensorInfo
 from sardonyx.client.outcomes import OutcomeReport
+from sardonyx.client.security import Tls
 from sardonyx.client.sync import Client, Outcomes
 
 __all__ = [
@@ -18,4 +26,5 @@ __all__ = [
     "OutcomeReport",
     "Outcomes",
     "TensorInfo",
+    "Tls",
 ]

@@ -1,15 +1,17 @@
-"""The asyncio client: as ``sync``, with ``await``."""
+"""The asyncio client: as ``sync``, with ``await``; and its predictions share requests."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from sardonyx.client import calls, wire
 from sardonyx.client.cache import InterfaceCache
-from sardonyx.client.data import columns_of
+from sardonyx.client.caller import Caller, Prediction, Question, Request, Response
+from sardonyx.client.coalescing import CALL_BYTES_MAX, CALL_ROWS_MAX, TIMEOUT_S_MIN, Coalescer
 from sardonyx.client.outcomes import OutcomeReport, batches, check
 from sardonyx.client.retry import Retry
 from sardonyx.errors import InvalidInput, SardonyxError
@@ -20,63 +22,89 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from google.protobuf.message import Message
-
     from sardonyx.client.answer import Answer, ModelInfo
+    from sardonyx.client.balancer import Link
+    from sardonyx.client.caller import Metadata
     from sardonyx.client.calls import Method
     from sardonyx.client.outcomes import Value
+    from sardonyx.client.request import Part, Writer
+    from sardonyx.client.retry import Deadline
+    from sardonyx.client.security import Tls
     from sardonyx.prediction_id import PredictionId
 
-Request = TypeVar("Request", bound="Message")
-Response = TypeVar("Response", bound="Message")
 
-
-class _AsyncCaller:
-    """A connection that makes unary calls, and makes them again where that is safe."""
-
-    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
-        self._address = address
-        self._timeout_s = timeout_s
-        self._channel: grpc.aio.Channel | None = None
+class _AsyncCaller(Caller[grpc.aio.Channel]):
+    """Makes unary calls, and makes them again where that is safe."""
 
     async def close(self) -> None:
-        """Close the connection; safe to repeat."""
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
+        """Close the connections; safe to repeat."""
+        while self._channels:
+            await self._channels.popitem()[1].close()
+
+    def _open(self, address: str, options: Sequence[tuple[str, Any]], tls: Tls | None) -> grpc.aio.Channel:
+        if tls is None:
+            return grpc.aio.insecure_channel(address, options=options)
+        return grpc.aio.secure_channel(address, tls.credentials(), options=options)
 
     async def _call(
         self,
         method: Method[Request, Response],
         request: Request,
-        timeout_s: float | None,
-        metadata: Sequence[tuple[str, str]] | None = None,
+        deadline: Deadline,
+        metadata: Metadata | None = None,
     ) -> Response:
-        retry = Retry(self._timeout_s if timeout_s is None else timeout_s)
-        if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._address, options=calls.OPTIONS)
-        call = self._channel.unary_unary(method.path, method.write, method.read)
+        question = Question(method, request, deadline, self._metadata(metadata))
+        retry = Retry(deadline, self._budget)
         while True:
             try:
-                return await call(request, timeout=retry.left_s, metadata=tuple(metadata) if metadata else None)
-            except grpc.RpcError as raised:
-                error = calls.error_of(raised, retry.timeout_s)
-            await asyncio.sleep(retry.wait_s(error))
+                if self._hedge_after_s is None:
+                    return await self._ask(question, self._balancer.pick(question.tried))
+                return await self._ask_twice(question, self._hedge_after_s)
+            except SardonyxError as error:
+                wait_s = self._wait_s(retry, question, error)
+            await asyncio.sleep(wait_s)
+
+    async def _ask(self, question: Question[Request, Response], link: Link) -> Response:
+        method = question.method
+        ask = self._channel(link).unary_unary(method.path, method.write, method.read)
+        try:
+            response = await ask(question.request, **question.options)
+        except grpc.RpcError as raised:
+            raise self._error(question, link, raised) from None
+        self._balancer.answered(link)
+        return response
+
+    async def _ask_twice(self, question: Question[Request, Response], after_s: float) -> Response:
+        """Ask, and ask elsewhere where there is no answer yet; the first answer counts."""
+        link = self._balancer.pick(question.tried)
+        asked = {asyncio.create_task(self._ask(question, link))}
+        try:
+            done, _ = await asyncio.wait(asked, timeout=after_s)
+            if not done and self._budget.spend():
+                other = self._balancer.pick(question.tried, beside=link)
+                asked.add(asyncio.create_task(self._ask(question, other)))
+            while True:
+                done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                answered = [task for task in done if task.exception() is None]
+                if answered or not asked:
+                    return (answered or list(done))[0].result()
+        finally:
+            for late in asked:
+                late.cancel()
 
 
 class AsyncClient(_AsyncCaller):
-    """Asks a sardonyx-server, or any server of the Open Inference Protocol v2, for predictions.
+    """Asks sardonyx-servers, or any servers of the Open Inference Protocol v2, for predictions.
 
-    Connects at the first call. Belongs to one event loop, where any number of tasks may use it.
-
-    Args:
-        address: ``host:port``.
-        timeout_s: how long a call may take in all, its repetitions included.
+    Connects at the first call. Belongs to one event loop, where any number of tasks may use it: the predictions that
+    they wait for at the same time share requests to a sardonyx-server, which nobody notices but by the speed. The
+    arguments are those of ``Caller``.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
-        super().__init__(address, timeout_s=timeout_s)
-        self._cache = InterfaceCache()
+    async def close(self) -> None:
+        """Close the connections; safe to repeat. Calls on their way end with Unavailable."""
+        self._coalescer.close()
+        await super().close()
 
     async def predict(
         self,
@@ -86,7 +114,8 @@ class AsyncClient(_AsyncCaller):
         version: str | int | None = None,
         prediction_id: str | None = None,
         timeout_s: float | None = None,
-        metadata: Sequence[tuple[str, str]] | None = None,
+        metadata: Metadata | None = None,
+        routing_key: str | None = None,
     ) -> Answer:
         """Predict some rows.
 
@@ -96,7 +125,9 @@ class AsyncClient(_AsyncCaller):
             version: None: what is live. ``3``: exactly version 3. ``"v2"``: what is live for interface 2.
             prediction_id: the request's id, which outcomes are reported under; by default, a random one.
             timeout_s: how long this call may take; by default, as the client.
-            metadata: gRPC metadata, such as a traceparent.
+            metadata: gRPC metadata, such as a traceparent. Calls that differ in more than that share no request.
+            routing_key: calls of equal keys meet the same version while a canary has a share of the calls, such as all
+                calls of one customer; by default, all that share a request do. Calls of different keys share none.
 
         Returns:
             The answer, with the version that gave it.
@@ -109,52 +140,57 @@ class AsyncClient(_AsyncCaller):
             SardonyxError: any other failure.
         """
         selector = wire.selector(version)
-        request_id = calls.request_id(prediction_id)
-        # One time for all of it: a first call asks for the interface too.
-        retry = Retry(self._timeout_s if timeout_s is None else timeout_s)
+        ask = Prediction(calls.request_id(prediction_id), self._deadline(timeout_s), routing_key, metadata)
         known = self._cache.get(model, selector)
         try:
-            info = known or await self.describe(model, version=selector, timeout_s=retry.left_s)
-            return await self._predict(info, selector, data, request_id, retry.left_s, metadata)
+            # One time for all of it: a first call asks for the interface too.
+            return await self._predict(known or await self._learn(model, selector, ask.deadline), data, ask)
         except InvalidInput:
-            if known is None:
+            # Refused by an interface that was learned some time ago: another generation may be live by now.
+            if known is None or (learned := await self._learn(model, selector, ask.deadline)) is known:
                 raise
-        # Refused by an interface that was learned some time ago: another generation may be live by now.
-        info = await self.describe(model, version=selector, timeout_s=retry.left_s)
-        return await self._predict(info, selector, data, request_id, retry.left_s, metadata)
+        return await self._predict(learned, data, ask)
 
     async def describe(
         self, model: str, *, version: str | int | None = None, timeout_s: float | None = None
     ) -> ModelInfo:
         """The interface of the version that a call would reach; raises as ``predict`` does."""
-        request = oip.ModelMetadataRequest(name=model, version=wire.selector(version))
-        info = wire.read_metadata(await self._call(calls.MODEL_METADATA, request, timeout_s))
-        self._cache.put(model, wire.selector(version), info)
-        return info
+        return (await self._learn(model, wire.selector(version), self._deadline(timeout_s))).info
 
     async def ready(
         self, model: str | None = None, *, version: str | int | None = None, timeout_s: float | None = None
     ) -> bool:
         """Whether the server is ready, or one model in it; False where it cannot be reached."""
+        deadline = self._deadline(timeout_s)
         try:
             if model is None:
-                return (await self._call(calls.SERVER_READY, oip.ServerReadyRequest(), timeout_s)).ready
+                return (await self._call(calls.SERVER_READY, oip.ServerReadyRequest(), deadline)).ready
             request = oip.ModelReadyRequest(name=model, version=wire.selector(version))
-            return (await self._call(calls.MODEL_READY, request, timeout_s)).ready
+            return (await self._call(calls.MODEL_READY, request, deadline)).ready
         except SardonyxError:
             return False
 
-    async def _predict(
-        self,
-        info: ModelInfo,
-        selector: str,
-        data: Any,
-        request_id: str,
-        timeout_s: float | None,
-        metadata: Sequence[tuple[str, str]] | None,
-    ) -> Answer:
-        request = wire.infer_request(info, selector, columns_of(data, info), request_id)
-        return wire.read_answer(await self._call(calls.MODEL_INFER, request, timeout_s, metadata), info)
+    @cached_property
+    def _cache(self) -> InterfaceCache:
+        return InterfaceCache()
+
+    @cached_property
+    def _coalescer(self) -> Coalescer:
+        return Coalescer(lambda request, deadline, metadata: self._call(calls.MODEL_INFER, request, deadline, metadata))
+
+    async def _learn(self, model: str, selector: str, deadline: Deadline) -> Writer:
+        request = oip.ModelMetadataRequest(name=model, version=selector)
+        response = await self._call(calls.MODEL_METADATA, request, deadline)
+        return self._cache.put(model, selector, wire.read_metadata(response))
+
+    async def _predict(self, writer: Writer, data: Any, ask: Prediction) -> Answer:
+        row = writer.row(data)
+        part = writer.part(data) if row is None else None
+        if writer.shares and ask.deadline.timeout_s >= TIMEOUT_S_MIN and (part is None or _is_small(part)):
+            return await self._coalescer.ask(writer, ask, row, part)
+        request = writer.request([part or writer.part(data)], ask.id, ask.parameters)
+        response = await self._call(calls.MODEL_INFER, request, ask.deadline, ask.metadata)
+        return wire.read_reply(response, writer.info).answer(ask.id)
 
     async def __aenter__(self) -> AsyncClient:
         """The client itself."""
@@ -170,9 +206,7 @@ class AsyncClient(_AsyncCaller):
 class AsyncOutcomes(_AsyncCaller):
     """Reports to sardonyx-monitor what really happened.
 
-    Args:
-        address: ``host:port`` of the monitor's OTLP port.
-        timeout_s: how long a call may take in all, its repetitions included.
+    The address is that of the monitor's OTLP port; the arguments are those of ``Caller``.
     """
 
     async def report(
@@ -212,7 +246,7 @@ class AsyncOutcomes(_AsyncCaller):
         """
         stored = 0
         for batch in batches(reports):
-            stored += check(await self._call(calls.REPORT_OUTCOMES, batch, timeout_s), batch.outcomes)
+            stored += check(await self._call(calls.REPORT_OUTCOMES, batch, self._deadline(timeout_s)), batch.outcomes)
         return stored
 
     async def __aenter__(self) -> AsyncOutcomes:
@@ -224,3 +258,7 @@ class AsyncOutcomes(_AsyncCaller):
     ) -> None:
         """Close the connection."""
         await self.close()
+
+
+def _is_small(part: Part) -> bool:
+    return part.rows <= CALL_ROWS_MAX and part.size <= CALL_BYTES_MAX

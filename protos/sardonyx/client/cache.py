@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from sardonyx.client.request import Writer
+
 if TYPE_CHECKING:
     from sardonyx.client.answer import ModelInfo
 
@@ -14,16 +16,19 @@ FRESH_S: Final = 60.0
 
 
 class InterfaceCache:
-    """Interfaces by model and version."""
+    """Interfaces by model and version, each with what writes requests to it."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[ModelInfo, float]] = {}
+        self._known: dict[tuple[str, str], tuple[Writer, float]] = {}
 
-    def get(self, model: str, version: str) -> ModelInfo | None:
+    def get(self, model: str, version: str) -> Writer | None:
         """What is known and not too old."""
-        info, learned = self._known.get((model, version), (None, 0.0))
-        return info if info is not None and time.monotonic() - learned < FRESH_S else None
+        known = self._known.get((model, version))
+        return known[0] if known is not None and time.monotonic() < known[1] else None
 
-    def put(self, model: str, version: str, info: ModelInfo) -> None:
-        """Remember an interface."""
-        self._known[model, version] = info, time.monotonic()
+    def put(self, model: str, version: str, info: ModelInfo) -> Writer:
+        """Remember an interface; an equal one keeps its writer."""
+        known = self._known.get((model, version))
+        writer = known[0] if known is not None and known[0].info == info else Writer(info, version)
+        self._known[model, version] = writer, time.monotonic() + FRESH_S
+        return writer

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 import grpc
 
 from sardonyx import status
 from sardonyx.client.retry import late
-from sardonyx.errors import InvalidInput, Violation
+from sardonyx.errors import InvalidInput, ServerDraining, Unavailable, Violation
 from sardonyx.monitor.v1 import outcome_service_pb2 as outcomes_pb
 from sardonyx.oip import messages as oip
 from sardonyx.prediction_id import ID_LENGTH_MAX
@@ -17,27 +17,17 @@ from sardonyx.prediction_id import ID_LENGTH_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from google.protobuf.message import Message
-
     from sardonyx.errors import SardonyxError
 
-Request = TypeVar("Request", bound="Message")
-Response = TypeVar("Response", bound="Message")
-
-#: gRPC's default of 4 MiB is about 17,000 rows of 30 doubles.
-OPTIONS: Final = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # A server that went away is noticed although nothing is sent.
-    ("grpc.keepalive_time_ms", 30_000),
-)
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 
 class Method(NamedTuple, Generic[Request, Response]):
-    """A unary call: its path, and how its messages are written and read."""
+    """A unary call: its path, and how its messages are written (None: they are bytes) and read."""
 
     path: str
-    write: Callable[[Request], bytes]
+    write: Callable[[Request], bytes] | None
     read: Callable[[bytes], Response]
 
 
@@ -45,8 +35,8 @@ def _method(service: str, name: str, request: type[Any], response: type[Any]) ->
     return Method(f"/{service}/{name}", request.SerializeToString, response.FromString)
 
 
-MODEL_INFER: Final[Method[oip.ModelInferRequest, oip.ModelInferResponse]] = _method(
-    oip.SERVICE, "ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse
+MODEL_INFER: Final[Method[bytes, oip.ModelInferResponse]] = Method(
+    f"/{oip.SERVICE}/ModelInfer", None, oip.ModelInferResponse.FromString
 )
 MODEL_METADATA: Final[Method[oip.ModelMetadataRequest, oip.ModelMetadataResponse]] = _method(
     oip.SERVICE, "ModelMetadata", oip.ModelMetadataRequest, oip.ModelMetadataResponse
@@ -73,6 +63,11 @@ def error_of(error: grpc.RpcError, timeout_s: float) -> SardonyxError:
     return status.from_rpc(code, message, error.trailing_metadata() or ())
 
 
+def unreachable(raised: grpc.RpcError, error: SardonyxError) -> bool:
+    """Whether nobody answered, or somebody who is going away: the next call has better chances elsewhere."""
+    return isinstance(error, ServerDraining) or (isinstance(error, Unavailable) and not _has_details(raised))
+
+
 def request_id(prediction_id: str | None) -> str:
     """The caller's id, or a new one: made here, so that a repeated call keeps it.
 
@@ -80,11 +75,26 @@ def request_id(prediction_id: str | None) -> str:
         InvalidInput: it is no text, or too long to be kept.
     """
     if prediction_id is None:
-        return uuid.uuid4().hex
+        return os.urandom(16).hex()
     if not isinstance(prediction_id, str) or not 0 < len(prediction_id) <= ID_LENGTH_MAX:
         expected = f"expected text of 1 to {ID_LENGTH_MAX} characters, got {prediction_id!r:.100}."
         raise InvalidInput([Violation("prediction_id", expected)])
-    return prediction_id
+    return checked_text("prediction_id", prediction_id)
+
+
+def checked_text(field: str, text: str) -> str:
+    """Text that can travel.
+
+    Raises:
+        InvalidInput: it is no text, or has half a character.
+    """
+    if isinstance(text, str):
+        try:
+            # ASCII, which most is, is known at once.
+            return text if text.isascii() else text.encode().decode()
+        except UnicodeEncodeError:
+            pass
+    raise InvalidInput([Violation(field, f"{text!r:.100} is no text that UTF-8 can hold. Give another.")])
 
 
 def _has_details(error: grpc.RpcError) -> bool:

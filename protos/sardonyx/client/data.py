@@ -45,6 +45,21 @@ def columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
         raise InvalidInput([Violation("inputs", f"this cannot be read as rows: {error}.")]) from error
 
 
+def number_of(value: Any, datatype: str) -> float | int | bool | None:
+    """A value in the datatype's Python type; None where it would lose something."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return math.nan if datatype in _FLOATS else None
+    if isinstance(value, str | bytes) or not isinstance(value, bool | int | float):
+        return None
+    if datatype == "BOOL":
+        return value if isinstance(value, bool) else None
+    if datatype in _INTEGERS:
+        limits = np.iinfo(DTYPES[datatype])
+        whole = math.isfinite(value) and value == int(value)
+        return int(value) if whole and limits.min <= value <= limits.max else None
+    return float(value) if not isinstance(value, int) or int(float(value)) == value else None
+
+
 def _columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
     if len(info.inputs) == 1 and info.inputs[0].width:
         return {info.inputs[0].name: _matrix(data, info.inputs[0])}
@@ -64,7 +79,7 @@ def _columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
 
 def _matrix(data: Any, tensor: TensorInfo) -> Array:
     values = data[tensor.name] if isinstance(data, Mapping) and tensor.name in data else data
-    given = np.atleast_2d(np.asarray(values))
+    given = np.atleast_2d(_as_given(values))
     violations: list[Violation] = []
     matrix: Array = _to_number(given.ravel(), tensor, violations).reshape(given.shape)
     if violations:
@@ -130,9 +145,16 @@ def _as_array(values: Any) -> Array:
         # pandas' own types (nullable, categorical, text) become objects, which are looked at one by one.
         plain = isinstance(getattr(values, "dtype", None), np.dtype)
         return np.asarray(values.to_numpy() if plain else values.to_numpy(dtype=object))
-    array = np.asarray(values)
+    array = _as_given(values)
     # numpy turns [1, "a"] into text; what the caller meant is in the objects.
     return array if array.dtype.kind in "biuf" else np.asarray(values, dtype=object)
+
+
+def _as_given(values: Any) -> Array:
+    """An array of the values as they are: among floats numpy rounds whole numbers that a float cannot hold."""
+    array = np.asarray(values)
+    rounded = array.dtype.kind == "f" and array is not values and bool((np.abs(array) >= _WHOLE_MAX[8]).any())
+    return np.asarray(values, dtype=object) if rounded else array
 
 
 def _to_text(array: Array, tensor: TensorInfo, violations: list[Violation]) -> Array:
@@ -149,7 +171,7 @@ def _to_number(array: Array, tensor: TensorInfo, violations: list[Violation]) ->
         return array.astype(target)
     converted = np.zeros(len(array), dtype=target)
     for row, value in enumerate(array.tolist()):
-        number = _number(value, tensor.datatype)
+        number = number_of(value, tensor.datatype)
         if number is None:
             expected = f"{value!r} cannot be sent as {tensor.datatype} without loss. Convert it."
             violations.append(Violation(f"inputs[{tensor.name}]", expected, row))
@@ -165,18 +187,3 @@ def _fits(array: Array, target: np.dtype[Any]) -> bool:
     if array.dtype.kind not in "iu" or target.kind != "f" or not len(array):
         return True
     return max(-int(array.min()), int(array.max())) <= _WHOLE_MAX[target.itemsize]
-
-
-def _number(value: Any, datatype: str) -> float | int | bool | None:
-    """The value in the datatype's Python type; None where it would lose something."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return math.nan if datatype in _FLOATS else None
-    if isinstance(value, str | bytes) or not isinstance(value, bool | int | float):
-        return None
-    if datatype == "BOOL":
-        return value if isinstance(value, bool) else None
-    if datatype in _INTEGERS:
-        limits = np.iinfo(DTYPES[datatype])
-        whole = math.isfinite(value) and value == int(value)
-        return int(value) if whole and limits.min <= value <= limits.max else None
-    return float(value) if not isinstance(value, int) or int(float(value)) == value else None

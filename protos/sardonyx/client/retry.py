@@ -1,4 +1,4 @@
-"""When a call is made again: only where that is safe, and only while the caller waits.
+"""When a call is made again: only where that is safe, only while the caller waits, and only within the budget.
 
 A prediction changes nothing and keeps its id, and an outcome is stored once however often it is reported. So both may
 be repeated where the server says that it could not take the call. Nothing else is repeated: a deadline is the caller's
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded, SardonyxError, Unavailable, Violation
+
+if TYPE_CHECKING:
+    from sardonyx.client.budget import RetryBudget
 
 ATTEMPTS: Final = 6
 BACKOFF_S: Final = 0.05
@@ -21,35 +23,51 @@ BACKOFF_S_MAX: Final = 2.0
 TIMEOUT_S_MAX: Final = 86_400.0
 
 
-@dataclass(slots=True)
-class Retry:
-    """The attempts of one call.
+class Deadline:
+    """How long a caller waits, from now on.
 
-    Args:
-        timeout_s: how long the caller waits in all.
+    Attributes:
+        timeout_s: how long in all.
+        ends: until when, by time.monotonic().
+
+    Raises:
+        InvalidInput: it is not above 0, or endless.
     """
 
-    timeout_s: float
-    _attempt: int = 0
-    _started: float = field(default_factory=time.monotonic)
+    __slots__ = ("ends", "timeout_s")
 
-    def __post_init__(self) -> None:
-        """Refuse a time that is none.
-
-        Raises:
-            InvalidInput: it is not above 0, or endless.
-        """
-        if not 0 < self.timeout_s <= TIMEOUT_S_MAX:
-            expected = f"{self.timeout_s!r} is no time to wait. Give seconds, above 0 and up to {TIMEOUT_S_MAX:g}."
-            raise InvalidInput([Violation("timeout_s", expected)])
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = checked_timeout_s(timeout_s)
+        self.ends = time.monotonic() + timeout_s
 
     @property
     def left_s(self) -> float:
         """How long the caller still waits, in seconds; a little, where that is over, so that gRPC says so."""
-        return max(0.001, self.timeout_s - (time.monotonic() - self._started))
+        return max(0.001, self.ends - time.monotonic())
 
-    def wait_s(self, error: SardonyxError) -> float:
+
+class Retry:
+    """The attempts of one call.
+
+    Args:
+        deadline: how long the caller waits.
+        budget: what the client may repeat.
+    """
+
+    __slots__ = ("_attempt", "_budget", "deadline")
+
+    def __init__(self, deadline: Deadline, budget: RetryBudget) -> None:
+        self.deadline = deadline
+        self._budget = budget
+        self._attempt = 0
+        budget.earn()
+
+    def wait_s(self, error: SardonyxError, *, elsewhere: bool) -> float:
         """How long to wait before the next attempt, in seconds.
+
+        Args:
+            error: how this attempt ended.
+            elsewhere: there is another address to ask, which knows nothing of what ails this one.
 
         Raises:
             SardonyxError: the error itself, where there is to be no other attempt.
@@ -57,14 +75,29 @@ class Retry:
         self._attempt += 1
         if not isinstance(error, Unavailable | Overloaded) or self._attempt >= ATTEMPTS:
             raise error
+        wait_s = 0.0 if elsewhere and isinstance(error, Unavailable) else self._backoff_s(error)
+        if wait_s >= self.deadline.left_s or not self._budget.spend():
+            raise error
+        return wait_s
+
+    def _backoff_s(self, error: Unavailable | Overloaded) -> float:
         # Full jitter, so that callers who were refused together do not come back together; a wish of the server's is a
         # floor only where the caller has the time for it.
         backoff_s = random.uniform(0.5, 1.0) * min(BACKOFF_S * (1 << self._attempt), BACKOFF_S_MAX)  # noqa: S311
         floor_s = min(error.retry_after_s, BACKOFF_S_MAX) if isinstance(error, Overloaded) else 0.0
-        wait_s = max(backoff_s, floor_s)
-        if wait_s >= self.left_s:
-            raise error
-        return wait_s
+        return max(backoff_s, floor_s)
+
+
+def checked_timeout_s(timeout_s: float) -> float:
+    """A time to wait, in seconds.
+
+    Raises:
+        InvalidInput: it is not above 0, or endless.
+    """
+    if 0 < timeout_s <= TIMEOUT_S_MAX:
+        return timeout_s
+    expected = f"{timeout_s!r} is no time to wait. Give seconds, above 0 and up to {TIMEOUT_S_MAX:g}."
+    raise InvalidInput([Violation("timeout_s", expected)])
 
 
 def late(timeout_s: float) -> DeadlineExceeded:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from sardonyx.client import calls, wire
 from sardonyx.client.cache import InterfaceCache
-from sardonyx.client.data import columns_of
+from sardonyx.client.caller import Caller, Prediction, Question, Request, Response
 from sardonyx.client.outcomes import OutcomeReport, batches, check
 from sardonyx.client.retry import Retry
 from sardonyx.errors import InvalidInput, SardonyxError
@@ -20,63 +22,106 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from google.protobuf.message import Message
-
     from sardonyx.client.answer import Answer, ModelInfo
+    from sardonyx.client.balancer import Link
+    from sardonyx.client.caller import Metadata
     from sardonyx.client.calls import Method
     from sardonyx.client.outcomes import Value
+    from sardonyx.client.request import Writer
+    from sardonyx.client.retry import Deadline
+    from sardonyx.client.security import Tls
     from sardonyx.prediction_id import PredictionId
 
-Request = TypeVar("Request", bound="Message")
-Response = TypeVar("Response", bound="Message")
 
-
-class _Caller:
-    """A connection that makes unary calls, and makes them again where that is safe."""
-
-    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
-        self._address = address
-        self._timeout_s = timeout_s
-        self._channel: grpc.Channel | None = None
+class _SyncCaller(Caller[grpc.Channel]):
+    """Makes unary calls, and makes them again where that is safe."""
 
     def close(self) -> None:
-        """Close the connection; safe to repeat."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        """Close the connections; safe to repeat."""
+        while self._channels:
+            self._channels.popitem()[1].close()
+
+    def _open(self, address: str, options: Sequence[tuple[str, Any]], tls: Tls | None) -> grpc.Channel:
+        if tls is None:
+            return grpc.insecure_channel(address, options=options)
+        return grpc.secure_channel(address, tls.credentials(), options=options)
 
     def _call(
         self,
         method: Method[Request, Response],
         request: Request,
-        timeout_s: float | None,
-        metadata: Sequence[tuple[str, str]] | None = None,
+        deadline: Deadline,
+        metadata: Metadata | None = None,
     ) -> Response:
-        retry = Retry(self._timeout_s if timeout_s is None else timeout_s)
-        if self._channel is None:
-            self._channel = grpc.insecure_channel(self._address, options=calls.OPTIONS)
-        call = self._channel.unary_unary(method.path, method.write, method.read)
+        question = Question(method, request, deadline, self._metadata(metadata))
+        retry = Retry(deadline, self._budget)
         while True:
             try:
-                return call(request, timeout=retry.left_s, metadata=tuple(metadata) if metadata else None)
-            except grpc.RpcError as raised:
-                error = calls.error_of(raised, retry.timeout_s)
-            time.sleep(retry.wait_s(error))
+                return self._ask(question)
+            except SardonyxError as error:
+                wait_s = self._wait_s(retry, question, error)
+            time.sleep(wait_s)
+
+    def _ask(self, question: Question[Request, Response]) -> Response:
+        if self._hedge_after_s is not None:
+            return self._ask_twice(question, self._hedge_after_s)
+        link = self._balancer.pick(question.tried)
+        try:
+            response = self._stub(link, question.method)(question.request, **question.options)
+        except grpc.RpcError as raised:
+            raise self._error(question, link, raised) from None
+        self._balancer.answered(link)
+        return response
+
+    def _ask_twice(self, question: Question[Request, Response], after_s: float) -> Response:
+        """Ask, and ask elsewhere where there is no answer yet; the first answer counts."""
+        ended: SimpleQueue[Any] = SimpleQueue()
+        asked: dict[Any, Link] = {}
+        self._begin(question, self._balancer.pick(question.tried), asked, ended)
+        try:
+            call = self._first(question, asked, ended, after_s)
+            while True:
+                link = asked.pop(call)
+                try:
+                    response: Response = call.result()
+                except grpc.RpcError as raised:
+                    error = self._error(question, link, raised)
+                else:
+                    self._balancer.answered(link)
+                    return response
+                if not asked:
+                    raise error
+                call = ended.get()
+        finally:
+            for late in asked:
+                late.cancel()
+
+    def _first(
+        self, question: Question[Any, Any], asked: dict[Any, Link], ended: SimpleQueue[Any], after_s: float
+    ) -> Any:
+        """The call that ends first."""
+        try:
+            return ended.get(timeout=after_s)
+        except Empty:
+            if self._budget.spend():
+                (link,) = asked.values()
+                self._begin(question, self._balancer.pick(question.tried, beside=link), asked, ended)
+            return ended.get()
+
+    def _begin(self, question: Question[Any, Any], link: Link, asked: dict[Any, Link], ended: SimpleQueue[Any]) -> None:
+        call = self._stub(link, question.method).future(question.request, **question.options)
+        asked[call] = link
+        call.add_done_callback(ended.put)
+
+    def _stub(self, link: Link, method: Method[Request, Response]) -> grpc.UnaryUnaryMultiCallable[Request, Response]:
+        return self._channel(link).unary_unary(method.path, method.write, method.read)
 
 
-class Client(_Caller):
-    """Asks a sardonyx-server, or any server of the Open Inference Protocol v2, for predictions.
+class Client(_SyncCaller):
+    """Asks sardonyx-servers, or any servers of the Open Inference Protocol v2, for predictions.
 
-    Connects at the first call. May be used by several threads.
-
-    Args:
-        address: ``host:port``.
-        timeout_s: how long a call may take in all, its repetitions included.
+    Connects at the first call. May be used by several threads. The arguments are those of ``Caller``.
     """
-
-    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
-        super().__init__(address, timeout_s=timeout_s)
-        self._cache = InterfaceCache()
 
     def predict(
         self,
@@ -86,7 +131,8 @@ class Client(_Caller):
         version: str | int | None = None,
         prediction_id: str | None = None,
         timeout_s: float | None = None,
-        metadata: Sequence[tuple[str, str]] | None = None,
+        metadata: Metadata | None = None,
+        routing_key: str | None = None,
     ) -> Answer:
         """Predict some rows.
 
@@ -97,6 +143,8 @@ class Client(_Caller):
             prediction_id: the request's id, which outcomes are reported under; by default, a random one.
             timeout_s: how long this call may take; by default, as the client.
             metadata: gRPC metadata, such as a traceparent.
+            routing_key: calls of equal keys meet the same version while a canary has a share of the calls, such as all
+                calls of one customer; by default, each call is on its own.
 
         Returns:
             The answer, with the version that gave it.
@@ -109,50 +157,47 @@ class Client(_Caller):
             SardonyxError: any other failure.
         """
         selector = wire.selector(version)
-        request_id = calls.request_id(prediction_id)
-        # One time for all of it: a first call asks for the interface too.
-        retry = Retry(self._timeout_s if timeout_s is None else timeout_s)
+        ask = Prediction(calls.request_id(prediction_id), self._deadline(timeout_s), routing_key, metadata)
         known = self._cache.get(model, selector)
         try:
-            info = known or self.describe(model, version=selector, timeout_s=retry.left_s)
-            return self._predict(info, selector, data, request_id, retry.left_s, metadata)
+            # One time for all of it: a first call asks for the interface too.
+            return self._predict(known or self._learn(model, selector, ask.deadline), data, ask)
         except InvalidInput:
-            if known is None:
+            # Refused by an interface that was learned some time ago: another generation may be live by now.
+            if known is None or (learned := self._learn(model, selector, ask.deadline)) is known:
                 raise
-        # Refused by an interface that was learned some time ago: another generation may be live by now.
-        info = self.describe(model, version=selector, timeout_s=retry.left_s)
-        return self._predict(info, selector, data, request_id, retry.left_s, metadata)
+        return self._predict(learned, data, ask)
 
     def describe(self, model: str, *, version: str | int | None = None, timeout_s: float | None = None) -> ModelInfo:
         """The interface of the version that a call would reach; raises as ``predict`` does."""
-        request = oip.ModelMetadataRequest(name=model, version=wire.selector(version))
-        info = wire.read_metadata(self._call(calls.MODEL_METADATA, request, timeout_s))
-        self._cache.put(model, wire.selector(version), info)
-        return info
+        return self._learn(model, wire.selector(version), self._deadline(timeout_s)).info
 
     def ready(
         self, model: str | None = None, *, version: str | int | None = None, timeout_s: float | None = None
     ) -> bool:
         """Whether the server is ready, or one model in it; False where it cannot be reached."""
+        deadline = self._deadline(timeout_s)
         try:
             if model is None:
-                return self._call(calls.SERVER_READY, oip.ServerReadyRequest(), timeout_s).ready
+                return self._call(calls.SERVER_READY, oip.ServerReadyRequest(), deadline).ready
             request = oip.ModelReadyRequest(name=model, version=wire.selector(version))
-            return self._call(calls.MODEL_READY, request, timeout_s).ready
+            return self._call(calls.MODEL_READY, request, deadline).ready
         except SardonyxError:
             return False
 
-    def _predict(
-        self,
-        info: ModelInfo,
-        selector: str,
-        data: Any,
-        request_id: str,
-        timeout_s: float | None,
-        metadata: Sequence[tuple[str, str]] | None,
-    ) -> Answer:
-        request = wire.infer_request(info, selector, columns_of(data, info), request_id)
-        return wire.read_answer(self._call(calls.MODEL_INFER, request, timeout_s, metadata), info)
+    @cached_property
+    def _cache(self) -> InterfaceCache:
+        return InterfaceCache()
+
+    def _learn(self, model: str, selector: str, deadline: Deadline) -> Writer:
+        request = oip.ModelMetadataRequest(name=model, version=selector)
+        response = self._call(calls.MODEL_METADATA, request, deadline)
+        return self._cache.put(model, selector, wire.read_metadata(response))
+
+    def _predict(self, writer: Writer, data: Any, ask: Prediction) -> Answer:
+        request = writer.request([writer.part(data)], ask.id, ask.parameters)
+        response = self._call(calls.MODEL_INFER, request, ask.deadline, ask.metadata)
+        return wire.read_reply(response, writer.info).answer(ask.id)
 
     def __enter__(self) -> Client:
         """The client itself."""
@@ -165,12 +210,10 @@ class Client(_Caller):
         self.close()
 
 
-class Outcomes(_Caller):
+class Outcomes(_SyncCaller):
     """Reports to sardonyx-monitor what really happened.
 
-    Args:
-        address: ``host:port`` of the monitor's OTLP port.
-        timeout_s: how long a call may take in all, its repetitions included.
+    The address is that of the monitor's OTLP port; the arguments are those of ``Caller``.
     """
 
     def report(
@@ -209,7 +252,8 @@ class Outcomes(_Caller):
             SardonyxError: the monitor could not be reached.
         """
         return sum(
-            check(self._call(calls.REPORT_OUTCOMES, batch, timeout_s), batch.outcomes) for batch in batches(reports)
+            check(self._call(calls.REPORT_OUTCOMES, batch, self._deadline(timeout_s)), batch.outcomes)
+            for batch in batches(reports)
         )
 
     def __enter__(self) -> Outcomes:

@@ -1,22 +1,47 @@
-"""Columns as requests, responses as answers."""
+"""Messages of the protocol as answers; requests are written by ``request``."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from sardonyx.client.answer import Answer, ModelInfo, TensorInfo
-from sardonyx.errors import InvalidInput, Violation
-from sardonyx.oip import messages as oip
-from sardonyx.oip.tensors import decode_contents, decode_raw, encode_raw
+from sardonyx.oip.tensors import decode_contents, decode_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from sardonyx.oip import messages as oip
 
 Array = npt.NDArray[Any]
+
+
+class Reply(NamedTuple):
+    """What a server answered to a request, of one caller or of several.
+
+    Attributes:
+        model, version, interface_major, route, classes: as in Answer.
+        outputs: every output by name, shape [rows] or [rows, width].
+    """
+
+    model: str
+    version: int
+    interface_major: int
+    route: str
+    outputs: Mapping[str, Array]
+    classes: Sequence[str]
+
+    def holds(self, rows: int) -> bool:
+        """Whether each output has so many rows."""
+        return all(len(values) == rows for values in self.outputs.values())
+
+    def answer(self, request_id: str, start: int = 0, stop: int | None = None) -> Answer:
+        """The answer to the caller of some of the rows: by default, of all."""
+        outputs = {name: values[start:stop] for name, values in self.outputs.items()}
+        return Answer(self.model, self.version, self.interface_major, self.route, outputs, request_id, self.classes)
 
 
 def selector(version: str | int | None) -> str:
@@ -24,40 +49,22 @@ def selector(version: str | int | None) -> str:
     return "" if version is None else str(version)
 
 
-def infer_request(
-    info: ModelInfo, version: str, columns: Mapping[str, Array], prediction_id: str
-) -> oip.ModelInferRequest:
-    """A request with raw tensors."""
-    request = oip.ModelInferRequest(model_name=info.name, model_version=version, id=prediction_id)
-    for tensor in info.inputs:
-        values = columns[tensor.name]
-        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=values.shape)
-        try:
-            request.raw_input_contents.append(encode_raw(tensor.datatype, values))
-        except UnicodeEncodeError as error:
-            unsendable = f"{error.object[error.start : error.end]!r} is no text that UTF-8 can hold. Replace it."
-            raise InvalidInput([Violation(f"inputs[{tensor.name}]", unsendable)]) from None
-    return request
-
-
-def read_answer(response: oip.ModelInferResponse, info: ModelInfo) -> Answer:
-    """An answer from raw or typed tensors; any server of the protocol may have written it."""
+def read_reply(response: oip.ModelInferResponse, info: ModelInfo) -> Reply:
+    """An answer of raw or typed tensors; any server of the protocol may have written it."""
     outputs: dict[str, Array] = {}
     for index, tensor in enumerate(response.outputs):
         shape = tuple(tensor.shape)
-        count = int(np.prod(shape, dtype=np.int64))
         if response.raw_output_contents:
-            values = decode_raw(tensor.datatype, response.raw_output_contents[index], count)
+            values = decode_raw(tensor.datatype, response.raw_output_contents[index], math.prod(shape))
         else:
-            values = decode_contents(tensor.datatype, tensor.contents, count)
+            values = decode_contents(tensor.datatype, tensor.contents, math.prod(shape))
         outputs[tensor.name] = values.reshape(shape)
-    return Answer(
+    return Reply(
         model=response.model_name,
         version=int(response.model_version) if response.model_version.isdigit() else 0,
         interface_major=response.parameters["sardonyx_interface_major"].int64_param,
         route=response.parameters["sardonyx_route"].string_param,
         outputs=outputs,
-        request_id=response.id,
         classes=info.classes,
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ModelMetadataResponse,
         ModelReadyRequest,
         ModelReadyResponse,
+        ModelStreamInferResponse,
         ServerLiveRequest,
         ServerLiveResponse,
         ServerMetadataRequest,
@@ -58,6 +59,7 @@ if not TYPE_CHECKING:
     ModelMetadataResponse = _message("ModelMetadataResponse")
     ModelReadyRequest = _message("ModelReadyRequest")
     ModelReadyResponse = _message("ModelReadyResponse")
+    ModelStreamInferResponse = _message("ModelStreamInferResponse")
     ServerLiveRequest = _message("ServerLiveRequest")
     ServerLiveResponse = _message("ServerLiveResponse")
     ServerMetadataRequest = _message("ServerMetadataRequest")
@@ -76,6 +78,7 @@ __all__ = [
     "ModelMetadataResponse",
     "ModelReadyRequest",
     "ModelReadyResponse",
+    "ModelStreamInferResponse",
     "ServerLiveRequest",
     "ServerLiveResponse",
     "ServerMetadataRequest",

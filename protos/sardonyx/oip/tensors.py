@@ -38,20 +38,22 @@ CONTENTS_FIELDS: Final[dict[str, str]] = {
 }
 
 _LENGTH: Final = struct.Struct("<I")
+#: What a length can say; a server takes less.
+TEXT_BYTES_MAX: Final = (1 << 32) - 1
 
 
 class TensorError(ValueError):
     """A tensor that does not hold what it says; the text is for the caller."""
 
 
-def decode_raw(datatype: str, data: bytes, count: int) -> Array:
+def decode_raw(datatype: str, data: bytes, count: int, text_bytes_max: int = TEXT_BYTES_MAX) -> Array:
     """Read ``count`` elements from raw bytes into an array of shape [count].
 
     Raises:
-        TensorError: the bytes hold more or fewer elements, or are no UTF-8.
+        TensorError: the bytes hold more or fewer elements, a text has too many bytes, or they are no UTF-8.
     """
     if datatype == "BYTES":
-        return _decode_texts(_split_raw(data, count))
+        return _decode_texts(_split_raw(data, count), text_bytes_max)
     dtype = DTYPES[datatype]
     if len(data) != count * dtype.itemsize:
         raise TensorError(f"{count} elements of {datatype} take {count * dtype.itemsize} bytes, got {len(data)}")
@@ -69,11 +71,13 @@ def encode_raw(datatype: str, values: Array) -> bytes:
     return np.ascontiguousarray(values, dtype=DTYPES[datatype]).tobytes()
 
 
-def decode_contents(datatype: str, contents: InferTensorContents, count: int) -> Array:
+def decode_contents(
+    datatype: str, contents: InferTensorContents, count: int, text_bytes_max: int = TEXT_BYTES_MAX
+) -> Array:
     """Read ``count`` elements from typed contents into an array of shape [count].
 
     Raises:
-        TensorError: another field is filled, the field holds more or fewer elements, or it is no UTF-8.
+        TensorError: another field is filled, the field holds more or fewer elements, a text is too long or no UTF-8.
     """
     field = CONTENTS_FIELDS[datatype]
     values = getattr(contents, field)
@@ -82,7 +86,7 @@ def decode_contents(datatype: str, contents: InferTensorContents, count: int) ->
         found = f"{field} holds {len(values)}" if filled in ([], [field]) else f"filled is {', '.join(filled)}"
         raise TensorError(f"{count} elements expected in {field}, {found}")
     if datatype == "BYTES":
-        return _decode_texts(values)
+        return _decode_texts(values, text_bytes_max)
     return np.array(values, dtype=DTYPES[datatype])
 
 
@@ -113,9 +117,11 @@ def _split_raw(data: bytes, count: int) -> list[bytes]:
     return elements
 
 
-def _decode_texts(elements: Any) -> Array:
+def _decode_texts(elements: Any, bytes_max: int) -> Array:
     texts = np.empty(len(elements), dtype=object)
     for index, element in enumerate(elements):
+        if len(element) > bytes_max:
+            raise TensorError(f"element {index} of BYTES has {len(element)} bytes, and {bytes_max} are taken")
         try:
             texts[index] = element.decode()
         except UnicodeDecodeError as error:

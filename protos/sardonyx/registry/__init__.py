@@ -11,6 +11,6 @@ monitor read. Create-only writes decide every race: on local disk and in any obj
 """
 
 from sardonyx.registry.registry import Registry
-from sardonyx.registry.routes import LiveMoment, MajorRoutes, Routes, fold
+from sardonyx.registry.routes import LiveMoment, MajorRoutes, Routes, Share, fold
 
-__all__ = ["LiveMoment", "MajorRoutes", "Registry", "Routes", "fold"]
+__all__ = ["LiveMoment", "MajorRoutes", "Registry", "Routes", "Share", "fold"]

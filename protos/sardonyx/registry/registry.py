@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from google.protobuf import json_format
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 # Numbers are written with leading zeros so that a store's order of names is the order of numbers.
 _DIGITS: Final = 8
 
@@ -101,9 +103,11 @@ class Registry:
         """The bytes of an artifact.
 
         Raises:
-            RegistryCorrupt: they are gone, or are not what the digest says.
+            RegistryCorrupt: they are gone, or are not what the digest says, or not as many as the artifact says.
         """
-        data = self._store.get(_blob_path(artifact.sha256))
+        if not _DIGEST.fullmatch(artifact.sha256):
+            raise RegistryCorrupt(f"{artifact.sha256[:80]!r} is no SHA-256 of a blob. Export the version again.")
+        data = self._store.get(_blob_path(artifact.sha256), size_bytes=artifact.size_bytes)
         if data is None:
             raise RegistryCorrupt(
                 f"Blob {artifact.sha256} is missing from {self.location!r}. Export the version again."

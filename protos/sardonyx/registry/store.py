@@ -10,7 +10,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
-from sardonyx.errors import RegistryError, RegistryMissing
+from sardonyx.errors import RegistryCorrupt, RegistryError, RegistryMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +47,27 @@ class Store:
         with self._translated("open"):
             self._objects = LocalStore(folder, mkdir=create)
 
-    def get(self, path: str) -> bytes | None:
-        """The object's bytes, or None where there is none."""
+    def get(self, path: str, size_bytes: int | None = None) -> bytes | None:
+        """The object's bytes, or None where there is none.
+
+        Args:
+            path: where it is.
+            size_bytes: how many there should be; None: however many there are.
+
+        Raises:
+            RegistryCorrupt: there are more or fewer. Nothing is read then.
+        """
         with self._translated(f"read {path}"):
             try:
-                return bytes(obstore.get(self._objects, path).bytes())
+                found = obstore.get(self._objects, path)
             except FileNotFoundError:
                 return None
+            if size_bytes is not None and found.meta["size"] != size_bytes:
+                raise RegistryCorrupt(
+                    f"{path} has {found.meta['size']} bytes and should have {size_bytes}: it was changed. Export the"
+                    " version again."
+                )
+            return bytes(found.bytes())
 
     def create(self, path: str, data: bytes) -> bool:
         """Write an object whole, unless there is one already; says whether it did."""

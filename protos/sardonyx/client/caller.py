@@ -1,0 +1,203 @@
+"""What both transports know of where they call: addresses, credentials, budget, connections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from sardonyx.client import calls
+from sardonyx.client.balancer import Balancer
+from sardonyx.client.budget import RetryBudget
+from sardonyx.client.retry import Deadline, checked_timeout_s
+from sardonyx.client.security import AUTHORIZATION, authorization
+from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Unavailable, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import grpc
+
+    from sardonyx.client.balancer import Link
+    from sardonyx.client.calls import Method
+    from sardonyx.client.retry import Retry
+    from sardonyx.client.security import Tls
+
+    Metadata = Sequence[tuple[str, str | bytes]]
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Channel = TypeVar("Channel", "grpc.Channel", "grpc.aio.Channel")
+
+#: The request parameter that makes a canary's share sticky.
+ROUTING_KEY: Final = "routing-key"
+#: Connections to each address. A connection stays with the worker that took it, so two reach two workers of a server.
+CONNECTIONS: Final = 2
+CONNECTIONS_MAX: Final = 64
+
+_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    # gRPC's default of 4 MiB is about 17,000 rows of 30 doubles.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A server that went away is noticed although nothing is sent.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Channels to one address would share one connection otherwise.
+    ("grpc.use_local_subchannel_pool", 1),
+    # gRPC's own figures (1 s to 120 s) are for clients of the open internet: a server that restarted is found again
+    # soon, and a call that meets a host that is silent goes elsewhere after 5 s instead of 20.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[Request, Response]):
+    """A call, however often it is made.
+
+    Attributes:
+        method: which.
+        request: what is sent.
+        deadline: how long its caller waits.
+        metadata: what goes with it.
+        tried: addresses that could not take it, since it last waited.
+    """
+
+    method: Method[Request, Response]
+    request: Request
+    deadline: Deadline
+    metadata: Metadata
+    tried: set[str] = field(default_factory=set)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What gRPC is told of this attempt."""
+        return {"timeout": self.deadline.left_s, "metadata": self.metadata or None}
+
+
+class Prediction:
+    """What a caller says of a prediction, beside its data.
+
+    Attributes:
+        id: the prediction's.
+        deadline: how long its caller waits.
+        routing_key: the caller's; None where there is none.
+        metadata: the caller's, one entry a key; empty where there is none.
+
+    Raises:
+        InvalidInput: the routing key is no text, or an empty one.
+    """
+
+    __slots__ = ("deadline", "id", "metadata", "routing_key")
+
+    def __init__(self, id_: str, deadline: Deadline, routing_key: str | None, metadata: Metadata | None) -> None:
+        self.id = id_
+        self.deadline = deadline
+        self.routing_key = None if routing_key is None else calls.checked_text("routing_key", routing_key)
+        self.metadata: Metadata = tuple((key, value) for key, value in metadata) if metadata else ()
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of a request for this prediction alone."""
+        return {} if self.routing_key is None else {ROUTING_KEY: self.routing_key}
+
+
+class Caller(Generic[Channel]):
+    """Calls one or more servers, and opens a connection when it first calls over it.
+
+    Args:
+        address: ``host:port``, several of them separated by commas, or a sequence of them. Calls take turns; an
+            address that cannot be reached is left alone for a while.
+        timeout_s: how long a call may take in all, its repetitions included.
+        connections: how many to each address. A server's workers share its port by connections.
+        tls: speak TLS; None: plain text.
+        token: what the server knows the caller by, sent with every call.
+        allow_insecure_token: send the token in plain text to another machine.
+        hedge_after_s: ask again, at another address where there is one, when there has been no answer for so long; the
+            first answer counts and the other call is cancelled. None: never. It is for reads that must not wait for a
+            slow server, and costs load: it spends of the budget for repetitions. Both calls carry the same id, so
+            telemetry may hold that prediction twice.
+
+    Raises:
+        InvalidInput: one of these is none; the message says which.
+    """
+
+    def __init__(
+        self,
+        address: str | Sequence[str],
+        *,
+        timeout_s: float = 10.0,
+        connections: int = CONNECTIONS,
+        tls: Tls | None = None,
+        token: str | None = None,
+        allow_insecure_token: bool = False,
+        hedge_after_s: float | None = None,
+    ) -> None:
+        addresses = _addresses(address)
+        if not 0 < connections <= CONNECTIONS_MAX:
+            expected = f"{connections!r} is no number of connections. Give 1 to {CONNECTIONS_MAX}."
+            raise InvalidInput([Violation("connections", expected)])
+        self._timeout_s = checked_timeout_s(timeout_s)
+        self._hedge_after_s = None if hedge_after_s is None else checked_timeout_s(hedge_after_s)
+        self._tls = tls
+        self._authorization: Metadata = authorization(
+            token, addresses, secure=tls is not None, allow_insecure=allow_insecure_token
+        )
+        self._balancer = Balancer(addresses, connections)
+        self._budget = RetryBudget()
+        self._channels: dict[Link, Channel] = {}
+
+    def _open(self, address: str, options: Sequence[tuple[str, Any]], tls: Tls | None) -> Channel:
+        """A channel of the transport's own kind."""
+        raise NotImplementedError
+
+    def _channel(self, link: Link) -> Channel:
+        channel = self._channels.get(link)
+        if channel is None:
+            # Equal options would make two channels one.
+            options = (*_OPTIONS, ("sardonyx.connection", link.number))
+            channel = self._channels.setdefault(link, self._open(link.address, options, self._tls))
+        return channel
+
+    def _deadline(self, timeout_s: float | None) -> Deadline:
+        return Deadline(self._timeout_s if timeout_s is None else timeout_s)
+
+    def _wait_s(self, retry: Retry, question: Question[Any, Any], error: SardonyxError) -> float:
+        """How long to wait before a question is asked again, in seconds; raises the error where it is not."""
+        wait_s = retry.wait_s(error, elsewhere=self._balancer.others(question.tried))
+        if wait_s:
+            # By then what failed may be well again.
+            question.tried.clear()
+        return wait_s
+
+    def _error(self, question: Question[Any, Any], link: Link, raised: grpc.RpcError) -> SardonyxError:
+        """What gRPC raised, as an error of ours; what it says of the address is remembered."""
+        error = calls.error_of(raised, question.deadline.timeout_s)
+        if calls.unreachable(raised, error):
+            self._balancer.failed(link)
+        elif not isinstance(error, DeadlineExceeded):
+            self._balancer.answered(link)
+        if isinstance(error, Unavailable):
+            question.tried.add(link.address)
+        return error
+
+    def _metadata(self, given: Metadata | None) -> Metadata:
+        """What a call carries; a caller's own authorization stands in the client's place."""
+        if not given:
+            return self._authorization
+        if any(key == AUTHORIZATION for key, _ in given):
+            return tuple(given)
+        return tuple(given) + tuple(self._authorization)
+
+
+def _addresses(address: str | Sequence[str]) -> list[str]:
+    """The addresses, each once.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    parts = address.split(",") if isinstance(address, str) else list(address)
+    addresses = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not addresses:
+        raise InvalidInput([Violation("address", f"{address!r} is no address. Write host:port, or several of them.")])
+    return addresses

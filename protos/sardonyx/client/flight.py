@@ -1,0 +1,153 @@
+"""A request that several calls share, from the moment it is sent until each of them has its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from sardonyx.client.apart import parts_after
+from sardonyx.client.retry import late
+from sardonyx.errors import DeadlineExceeded, SardonyxError, again
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from sardonyx.client.answer import Answer
+    from sardonyx.client.caller import Prediction
+    from sardonyx.client.request import Part, Row
+    from sardonyx.client.wire import Reply
+
+#: Clocks of event loops count milliseconds: a look at the deadlines before the first has passed would be in vain.
+_TICK_S: Final = 0.001
+
+
+class Call:
+    """A caller that waits.
+
+    Attributes:
+        ask: what it said of its prediction.
+        row: its data, where that is one row of plain values; None: it is in ``part``.
+        part: its data otherwise.
+        traceparent: its span; empty where it sent none.
+        answered: what it waits for.
+        flight: the request that it is part of; None before it is sent.
+    """
+
+    __slots__ = ("answered", "ask", "flight", "part", "row", "traceparent")
+
+    def __init__(
+        self, ask: Prediction, row: Row | None, part: Part | None, traceparent: str, answered: asyncio.Future[Answer]
+    ) -> None:
+        self.ask = ask
+        self.row = row
+        self.part = part
+        self.traceparent = traceparent
+        self.answered = answered
+        self.flight: Flight | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return 1 if self.part is None else self.part.rows
+
+    def fail(self, error: SardonyxError) -> None:
+        """Give it an error of its own."""
+        if not self.answered.done():
+            own = late(self.ask.deadline.timeout_s) if isinstance(error, DeadlineExceeded) else again(error)
+            self.answered.set_exception(own)
+
+
+class Flight:
+    """Carries calls to a server and their answers back, each call's own.
+
+    A call that is cancelled or late leaves; the others go on. When nobody waits any more, the request is cancelled.
+
+    Args:
+        calls: who shares the request.
+        carry: sends calls as one request, and says what came back.
+        landed: told when all is over.
+    """
+
+    def __init__(
+        self,
+        calls: Sequence[Call],
+        carry: Callable[[Sequence[Call]], Awaitable[Reply]],
+        landed: Callable[[Flight], None],
+    ) -> None:
+        self._calls = calls
+        self._carry = carry
+        self._landed = landed
+        self._loop = asyncio.get_running_loop()
+        for call in calls:
+            call.flight = self
+        self._task = self._loop.create_task(self._fly())
+        self._timer = self._watch(time.monotonic())
+
+    def left(self) -> None:
+        """A caller was cancelled."""
+        if all(call.answered.done() for call in self._calls):
+            self._task.cancel()
+
+    def abort(self, error: SardonyxError) -> None:
+        """End it: nobody may go on waiting."""
+        for call in self._calls:
+            call.fail(error)
+        self._task.cancel()
+
+    async def _fly(self) -> None:
+        try:
+            await self._send(self._calls)
+        except asyncio.CancelledError:
+            # By nobody but us, or by a loop that ends: then those who wait end with it.
+            for call in self._calls:
+                call.answered.cancel()
+            raise
+        except Exception as error:
+            for call in self._calls:
+                if not call.answered.done():
+                    call.answered.set_exception(error)
+        finally:
+            self._timer.cancel()
+            self._landed(self)
+
+    async def _send(self, calls: Sequence[Call]) -> None:
+        """Send calls together; where that fails by some of them, send those apart."""
+        calls = [call for call in calls if not call.answered.done()]
+        if not calls:
+            return
+        try:
+            reply = await self._carry(calls)
+        except SardonyxError as error:
+            parts = parts_after(error, [call.rows for call in calls])
+            if parts:
+                await asyncio.gather(*(self._send([calls[index] for index in part]) for part in parts))
+                return
+            for call in calls:
+                call.fail(error)
+        else:
+            _hand_out(calls, reply)
+
+    def _watch(self, now: float) -> asyncio.TimerHandle:
+        first = min(call.ask.deadline.ends for call in self._calls if not call.answered.done())
+        return self._loop.call_later(max(0.0, first - now) + _TICK_S, self._look)
+
+    def _look(self) -> None:
+        """Let those leave whose time is up."""
+        now = time.monotonic()
+        for call in self._calls:
+            if call.ask.deadline.ends <= now:
+                call.fail(DeadlineExceeded())
+        if all(call.answered.done() for call in self._calls):
+            self._task.cancel()
+        else:
+            self._timer = self._watch(now)
+
+
+def _hand_out(calls: Sequence[Call], reply: Reply) -> None:
+    start = 0
+    for call in calls:
+        stop = start + call.rows
+        if not call.answered.done():
+            call.answered.set_result(reply.answer(call.ask.id, start, stop))
+        start = stop

@@ -1,0 +1,107 @@
+"""How a client shows who it is, and makes sure of whom it talks to."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from sardonyx.address import Address
+from sardonyx.errors import InvalidInput, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import PathLike
+
+    Pem = bytes | str | PathLike[str]
+
+#: The metadata key of a bearer token (RFC 6750).
+AUTHORIZATION: Final = "authorization"
+#: What RFC 6750 allows in a token.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+#: Before the host in gRPC's names of targets.
+_SCHEME: Final = re.compile(r"^(dns:(//[^/]*/)?|ipv[46]:)")
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Speak TLS. Each part is PEM: bytes, or the path of a file, which is read when the client connects.
+
+    Attributes:
+        ca: the authorities that a server's certificate may come from; None: those that gRPC ships with.
+        cert: the client's own certificate chain, where the server asks for one.
+        key: the private key of ``cert``.
+    """
+
+    ca: Pem | None = None
+    cert: Pem | None = None
+    key: Pem | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse half a pair.
+
+        Raises:
+            InvalidInput: there is a certificate without its key, or a key without its certificate.
+        """
+        if (self.cert is None) is not (self.key is None):
+            raise InvalidInput([Violation("tls", "a certificate and its key belong together. Give both, or neither.")])
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """For a gRPC channel.
+
+        Raises:
+            InvalidInput: a file cannot be read.
+        """
+        ca, key, cert = (_read(name, pem) for name, pem in (("ca", self.ca), ("key", self.key), ("cert", self.cert)))
+        return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def authorization(
+    token: str | None, addresses: Iterable[str], *, secure: bool, allow_insecure: bool
+) -> tuple[tuple[str, str], ...]:
+    """The metadata that every call carries.
+
+    Args:
+        token: the bearer token; None: there is none.
+        addresses: where it will go.
+        secure: whether it travels encrypted.
+        allow_insecure: whether it may travel unencrypted beyond this machine.
+
+    Raises:
+        InvalidInput: it is no token, or anybody on its way could read it.
+    """
+    if token is None:
+        return ()
+    if not _TOKEN.fullmatch(token):
+        shape = "a bearer token has letters, digits and -._~+/ alone, with = at its end. Look for a stray line break."
+        raise InvalidInput([Violation("token", shape)])
+    exposed = [] if secure or allow_insecure else [address for address in addresses if not _is_local(address)]
+    if exposed:
+        risk = f"it would travel unencrypted to {', '.join(exposed)}, where anybody on the way can read it. Give tls,"
+        raise InvalidInput([Violation("token", f"{risk} or allow_insecure_token=True where the network is trusted.")])
+    return ((AUTHORIZATION, f"Bearer {token}"),)
+
+
+def _is_local(target: str) -> bool:
+    """Whether what is sent there stays on this machine."""
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    try:
+        host = Address.parse(_SCHEME.sub("", target)).host
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(name: str, pem: Pem | None) -> bytes | None:
+    if pem is None or isinstance(pem, bytes):
+        return pem
+    try:
+        return Path(pem).read_bytes()
+    except OSError as error:
+        unread = f"{str(pem)!r} cannot be read: {error.strerror}. Give the path of a PEM file."
+        raise InvalidInput([Violation(f"tls.{name}", unread)]) from None

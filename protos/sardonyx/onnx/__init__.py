@@ -1,0 +1,1 @@
+"""What is read of ONNX files beside ONNX Runtime: a schema."""
