@@ -1,13 +1,13 @@
 """The exporter: from a fitted scikit-learn model to a registered version, and what is live.
 
-    from sardonyx_exporter import export, promote, rollback
+    from sardonyx_exporter import canary, export, promote, retire, rollback, shadow
 
 Nouns in the order in which a model meets them: ``source`` (the model and its data), ``convert`` (to ONNX), ``parity``
 (the proof), ``policies`` (what it does with missing and unknown values), ``evaluation``, ``golden`` rows, ``baseline``,
 ``lineage``, and ``exporting``, which is the walk through all of them.
 """
 
-from sardonyx_exporter.acts import promote, rollback
+from sardonyx_exporter.acts import canary, promote, retire, rollback, shadow
 from sardonyx_exporter.errors import ConversionFailed, ExportRefused, ParityFailed, SourceRefused
 from sardonyx_exporter.exporting import ExportResult, export
 
@@ -17,7 +17,10 @@ __all__ = [
     "ExportResult",
     "ParityFailed",
     "SourceRefused",
+    "canary",
     "export",
     "promote",
+    "retire",
     "rollback",
+    "shadow",
 ]

@@ -1,4 +1,4 @@
-"""What the command line shows: tables for people, plain data for scripts.
+"""What a version is: a line of a list, or the whole of it.
 
 What authors wrote is shown as Text, never as rich's markup: a column may well be called ``delay [min]``.
 """
@@ -6,7 +6,6 @@ What authors wrote is shown as Text, never as rich's markup: a column may well b
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from sardonyx.registry import Routes
     from sardonyx.registry.v1.manifest_pb2 import Manifest, Metric
-    from sardonyx_exporter.acts import ActResult
     from sardonyx_exporter.exporting import ExportResult
 
 
@@ -43,24 +41,6 @@ def export_data(result: ExportResult) -> dict[str, Any]:
     }
 
 
-def act_data(result: ActResult) -> dict[str, Any]:
-    """A promotion or rollback, for scripts."""
-    return asdict(result)
-
-
-def act_text(result: ActResult, verb: str) -> str:
-    """A promotion or rollback, for people."""
-    if not result.changed:
-        return f"{result.model} version {result.version} is live already; nothing changed."
-    before = f", before it was {result.previous}" if result.previous else ""
-    text = f"{result.model}: {verb} version {result.version}, live for v{result.interface_major} now{before}."
-    if result.interface_major != result.default_major:
-        text += (
-            f" Calls that name no version still go to v{result.default_major}: promote with --default-major moves them."
-        )
-    return text
-
-
 def list_data(entries: Iterable[tuple[Manifest, Routes]]) -> list[dict[str, Any]]:
     """Versions, for scripts."""
     return [
@@ -70,6 +50,8 @@ def list_data(entries: Iterable[tuple[Manifest, Routes]]) -> list[dict[str, Any]
             "interface_major": manifest.interface_major,
             "live": manifest.version in routes.live_versions,
             "default": _is_default(manifest, routes),
+            **_shares_data(manifest, routes),
+            "retired": manifest.version in routes.retired,
             "created": manifest.create_time.ToJsonString(),
             "author": manifest.author,
             "primary_metric": manifest.evaluation.primary,
@@ -81,7 +63,7 @@ def list_data(entries: Iterable[tuple[Manifest, Routes]]) -> list[dict[str, Any]
 
 def list_table(entries: Sequence[tuple[Manifest, Routes]]) -> Table:
     """Versions, for people."""
-    table = Table("model", "version", "interface", "live", "hold-out", "created", "author")
+    table = Table("model", "version", "interface", "routes", "hold-out", "created", "author")
     for manifest, routes in entries:
         primary = next((each for each in manifest.evaluation.metrics if each.name == manifest.evaluation.primary), None)
         _add_row(
@@ -89,7 +71,7 @@ def list_table(entries: Sequence[tuple[Manifest, Routes]]) -> Table:
             manifest.model,
             str(manifest.version),
             f"v{manifest.interface_major}",
-            _live_mark(manifest, routes),
+            _routes_mark(manifest, routes),
             _metric_text(primary) if primary else "",
             manifest.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
             manifest.author,
@@ -101,6 +83,8 @@ def show_data(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> di
     """One version whole, for scripts."""
     return {
         "live": manifest.version in routes.live_versions,
+        **_shares_data(manifest, routes),
+        "retired": manifest.version in routes.retired,
         "manifest": _plain(manifest),
         "events": [_plain(event) for event in events],
     }
@@ -112,7 +96,7 @@ def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> 
     heading = Text.assemble(
         (f"{manifest.model} version {manifest.version}", "bold"),
         f", interface v{manifest.interface_major} ",
-        _live_mark(manifest, routes),
+        _routes_mark(manifest, routes),
     )
     facts = [
         manifest.description,
@@ -204,7 +188,7 @@ def _events(events: Sequence[Event]) -> Table:
             table,
             str(event.sequence),
             event.time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
-            Event.Kind.Name(event.kind).removeprefix("KIND_").lower().replace("_", "-"),
+            _event_text(event),
             f"v{event.interface_major}",
             event.actor,
             event.reason,
@@ -212,14 +196,44 @@ def _events(events: Sequence[Event]) -> Table:
     return table
 
 
+def _event_text(event: Event) -> str:
+    """What happened, in words; a kind of a later release has a number only."""
+    if event.kind not in Event.Kind.values():
+        return f"kind {event.kind}"
+    name = Event.Kind.Name(event.kind).removeprefix("KIND_").lower().replace("_", "-")
+    if event.kind not in (Event.KIND_CANARY, Event.KIND_SHADOW):
+        return name
+    return f"{name} {event.percent:g} %" if event.percent else f"{name} ended"
+
+
 def _is_default(manifest: Manifest, routes: Routes) -> bool:
     return manifest.version in routes.live_versions and manifest.interface_major == routes.default_major
 
 
-def _live_mark(manifest: Manifest, routes: Routes) -> Text:
-    if manifest.version not in routes.live_versions:
-        return Text("")
-    return Text("live, default" if _is_default(manifest, routes) else "live", style="green")
+def _shares_data(manifest: Manifest, routes: Routes) -> dict[str, float]:
+    """Its shares beside the live version in percent; 0 where it has none."""
+    canary, shadow = _shares(manifest, routes)
+    return {"canary_percent": canary, "shadow_percent": shadow}
+
+
+def _shares(manifest: Manifest, routes: Routes) -> tuple[float, float]:
+    state = routes.majors.get(manifest.interface_major)
+    shares = (state.canary, state.shadow) if state is not None else (None, None)
+    canary, shadow = (share.percent if share and share.version == manifest.version else 0.0 for share in shares)
+    return canary, shadow
+
+
+def _routes_mark(manifest: Manifest, routes: Routes) -> Text:
+    """Which routes lead to a version, in words; empty where none does."""
+    canary, shadow = _shares(manifest, routes)
+    marks = [
+        ("live", "green", manifest.version in routes.live_versions),
+        ("default", "green", _is_default(manifest, routes)),
+        (f"canary {canary:g} %", "yellow", canary),
+        (f"shadow {shadow:g} %", "yellow", shadow),
+        ("retired", "red", manifest.version in routes.retired),
+    ]
+    return Text(", ").join(Text(word, style) for word, style, is_so in marks if is_so)
 
 
 def _add_row(table: Table, *cells: str | Text) -> None:

@@ -1,4 +1,4 @@
-"""What makes a version live, and what takes it back: events, and nothing else."""
+"""What makes a version live, and what takes it back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from sardonyx.errors import ModelNotFound, RuleBroken
 from sardonyx.registry import Registry, Routes
 from sardonyx.registry.v1.event_pb2 import Event
+from sardonyx_exporter.acts.events import approve, event_of, refuse_retired
 from sardonyx_exporter.user import current_user
 
 if TYPE_CHECKING:
     from os import PathLike
-
-    from sardonyx.registry.v1.manifest_pb2 import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +65,20 @@ def promote(
     who = actor if actor is not None else current_user()
     before = store.routes(name)
 
-    def approve(routes: Routes) -> Event | None:
-        if version in routes.retired:
-            raise RuleBroken(f"Version {version} of {name!r} was retired. Export it again to serve it.")
-        if version in routes.approved:
-            return None
-        return _event(Event.KIND_APPROVED, manifest, who, reason)
-
     def go_live(routes: Routes) -> Event | None:
         # What the event follows: another act may have been faster than this one.
         nonlocal before
         before = routes
+        refuse_retired(manifest, routes)
         live = routes.majors.get(manifest.interface_major)
         moves = default_major and routes.default_major != manifest.interface_major
         if live is not None and live.live == version and not moves:
             return None
-        event = _event(Event.KIND_LIVE, manifest, who, reason)
+        event = event_of(Event.KIND_LIVE, manifest, who, reason)
         event.moves_default_major = default_major
         return event
 
-    store.append(name, approve)
+    approve(store, manifest, who, reason)
     changed = store.append(name, go_live) is not None
     return _result(store, name, manifest.interface_major, before, changed=changed)
 
@@ -126,16 +119,6 @@ def rollback(
 
     store.append(name, go_back)
     return _result(store, name, wanted, before, changed=True)
-
-
-def _event(kind: Event.Kind.ValueType, manifest: Manifest, actor: str, reason: str) -> Event:
-    return Event(
-        kind=kind,
-        version=manifest.version,
-        interface_major=manifest.interface_major,
-        actor=actor,
-        reason=reason,
-    )
 
 
 def _result(store: Registry, name: str, major: int, before: Routes, *, changed: bool) -> ActResult:

@@ -1,0 +1,48 @@
+"""What acts share: their events, and the approval that comes before an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sardonyx.errors import RuleBroken
+from sardonyx.registry.v1.event_pb2 import Event
+
+if TYPE_CHECKING:
+    from sardonyx.registry import Registry, Routes
+    from sardonyx.registry.v1.manifest_pb2 import Manifest
+
+
+def event_of(kind: Event.Kind.ValueType, manifest: Manifest, actor: str, reason: str) -> Event:
+    """An event of a version."""
+    return Event(
+        kind=kind,
+        version=manifest.version,
+        interface_major=manifest.interface_major,
+        actor=actor,
+        reason=reason,
+    )
+
+
+def approve(store: Registry, manifest: Manifest, actor: str, reason: str) -> None:
+    """Somebody answers for the version from now on; nothing happens where somebody does already.
+
+    Raises:
+        RuleBroken: the version was retired.
+    """
+
+    def decide(routes: Routes) -> Event | None:
+        refuse_retired(manifest, routes)
+        approved = manifest.version in routes.approved
+        return None if approved else event_of(Event.KIND_APPROVED, manifest, actor, reason)
+
+    store.append(manifest.model, decide)
+
+
+def refuse_retired(manifest: Manifest, routes: Routes) -> None:
+    """No route leads to what was retired.
+
+    Raises:
+        RuleBroken: the version was.
+    """
+    if manifest.version in routes.retired:
+        raise RuleBroken(f"Version {manifest.version} of {manifest.model!r} was retired. Export it again to serve it.")
