@@ -15,6 +15,7 @@ from sardonyx.address import Address
 from sardonyx.errors import RegistryError, RegistryMissing
 from sardonyx.registry import Registry
 from sardonyx_monitor.config import Config
+from sardonyx_monitor.listening import AddressRefused
 from sardonyx_monitor.log import set_up_logging
 from sardonyx_monitor.monitor import Monitor
 from sardonyx_monitor.store.database import StoreRefused
@@ -70,7 +71,7 @@ def main(**options: Any) -> None:
     _check_registry(options["registry"])
     try:
         failed = asyncio.run(_run(Config(**options)))
-    except (StoreRefused, OSError, RuntimeError) as error:
+    except (StoreRefused, AddressRefused, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
     if failed:
         raise click.ClickException(

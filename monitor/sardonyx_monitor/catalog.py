@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import RegistryMissing, SardonyxError
-from sardonyx.registry import Registry, Routes
+from sardonyx.registry import Registry, Routes, fold
+from sardonyx.registry.v1.event_pb2 import Event
 from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, TASK_REGRESSION
 from sardonyx_monitor.log import LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sardonyx.registry.v1.manifest_pb2 import Manifest, Metric
 
@@ -66,12 +67,60 @@ class Version:
         )
 
 
+#: The acts that change who answers or sees calls, as the timeline names them.
+_ACTS: Final = {
+    Event.KIND_LIVE: "live",
+    Event.KIND_ROLLED_BACK: "rolled back",
+    Event.KIND_CANARY: "canary",
+    Event.KIND_SHADOW: "shadow",
+    Event.KIND_RETIRED: "retired",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What somebody set, and when.
+
+    Attributes:
+        time: when, in UTC.
+        kind: a value of _ACTS.
+        version: of which version.
+        major: the interface generation.
+        percent: the share that a canary or shadow has from then on, 0 where it ended; None for other acts.
+        actor: who did it.
+        reason: why, in their words.
+    """
+
+    time: datetime
+    kind: str
+    version: int
+    major: int
+    percent: float | None
+    actor: str
+    reason: str
+
+    @classmethod
+    def of(cls, event: Event) -> Act:
+        """From its event, whose kind is one of _ACTS."""
+        shared = event.kind in (Event.KIND_CANARY, Event.KIND_SHADOW)
+        return cls(
+            time=event.time.ToDatetime(UTC),
+            kind=_ACTS[event.kind],
+            version=event.version,
+            major=event.interface_major,
+            percent=event.percent if shared else None,
+            actor=event.actor,
+            reason=event.reason,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of the registry: its versions by number, and its routes."""
+    """A model of the registry: its versions by number, its routes, and the acts that made them, oldest first."""
 
     versions: Mapping[int, Version] = field(default_factory=dict)
     routes: Routes = field(default_factory=Routes)
+    acts: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +214,16 @@ def _read(registry: Registry, name: str, before: Model) -> Model:
     for number in registry.versions(name):
         if number not in versions:
             versions[number] = Version.of(registry.manifest(name, number))
-    return Model(versions, registry.routes(name))
+    routes, acts = follow(registry.events(name))
+    return Model(versions, routes, acts)
+
+
+def follow(events: Iterable[Event]) -> tuple[Routes, tuple[Act, ...]]:
+    """The routes that events make, and those of them that changed a route: one that breaks a rule does not."""
+    routes, acts = Routes(), []
+    for event in events:
+        after = fold([event], routes)
+        if event.kind in _ACTS and after != replace(routes, sequence=event.sequence):
+            acts.append(Act.of(event))
+        routes = after
+    return routes, tuple(acts)

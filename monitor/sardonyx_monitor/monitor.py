@@ -39,10 +39,11 @@ class Monitor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer = Writer(self._database, config.keep_days, self._store_failed)
         self._reader = Reader(self._database)
+        self._health_reader = Reader(self._database, threads=1)
         losses, admission = Losses(), Admission()
         self._traces = TraceReceiver(self._writer, admission, losses)
         self._grpc = GrpcServer(self._traces, OutcomeReceiver(self._writer, admission, losses))
-        views = Views(self._reader, self._writer, self._catalog, losses)
+        views = Views(self._reader, self._health_reader, self._writer, self._catalog, losses)
         self._web = WebServer(build(views))
         self.otlp_port = 0
         self.web_port = 0
@@ -52,7 +53,7 @@ class Monitor:
 
         Raises:
             StoreRefused: the store cannot be used.
-            OSError, RuntimeError: an address cannot be had.
+            AddressRefused, RuntimeError: an address cannot be had.
         """
         self._loop = asyncio.get_running_loop()
         self._database.open()
@@ -73,4 +74,5 @@ class Monitor:
         self._catalog.stop()
         self._writer.stop()
         self._reader.stop()
+        self._health_reader.stop()
         self._database.close()

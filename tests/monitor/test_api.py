@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import shutil
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,13 +16,20 @@ from hypothesis import strategies as st
 
 from monitor.scene import REFUSED, connected, doors_of, fresh_id, prediction_of, span_of, start_monitor
 from sardonyx import telemetry
+from sardonyx_monitor.catalog import Catalog
+from sardonyx_monitor.receiver.losses import Losses
+from sardonyx_monitor.store.database import Database
+from sardonyx_monitor.store.reader import Reader
+from sardonyx_monitor.store.writer import Writer
+from sardonyx_monitor.views.views import Views
 from sardonyx_monitor.views.window import WINDOWS
-from server.scene import CLASSIFIER, REGRESSOR, wait_until
+from server.scene import CLASSIFIER, PATIENCE_S, REGRESSOR, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from monitor.scene import Asked, Json, Stage, Watch
+    from monitor.scene import Asked, Json, Stage, Value, Watch
+    from sardonyx_monitor.store.reader import Query
 
 MINUTE_NS = 60 * 10**9
 
@@ -114,7 +124,7 @@ def test_one_model_over_time(stage: Stage) -> None:
 def test_moments(stage: Stage) -> None:
     """The moments when versions went live are told in order, by whom."""
     moments = stage.watch.api(f"/models/{CLASSIFIER}")["moments"]
-    assert [(each["version"], each["rolled_back"], each["major"]) for each in moments] == [(1, False, 1), (2, False, 1)]
+    assert [(each["version"], each["kind"], each["major"]) for each in moments] == [(1, "live", 1), (2, "live", 1)]
     times = [datetime.fromisoformat(each["time"]) for each in moments]
     assert times == sorted(times)
     assert all(each["actor"] for each in moments)
@@ -183,6 +193,22 @@ def test_search_by_prediction_id(stage: Stage) -> None:
     assert (found["trace_id"], found["prediction_id"]) == (asked.trace_id, asked.prediction_id)
     assert (found["model"], found["version"], found["code"]) == (asked.model, asked.version, "OK")
     assert found["rows"] == len(asked.answers)
+
+
+def test_search_by_run(watch: Watch) -> None:
+    """A search for the id of a run finds the requests that shared it, and each of them names the others."""
+    name, run, ids = fresh_id("model"), os.urandom(8).hex(), [fresh_id() for _ in range(3)]
+    shared: dict[str, Value] = {telemetry.BATCH_ID: run, telemetry.BATCH_ROWS: 3, telemetry.BATCH_REQUESTS: 3}
+    shared |= {telemetry.BATCH_PREDICTION_IDS: ids, telemetry.CALLER: "billing", telemetry.WEIGHT: 2.0}
+    spans = [prediction_of(each, ["late"], model=name, more=shared) for each in ids]
+    watch.export(*spans, prediction_of(fresh_id(), ["late"], model=name))
+    traces = watch.api("/traces", q=run)["traces"]
+    assert {each["prediction_id"] for each in traces} == set(ids)
+    assert {(each["batch_id"], each["batch_requests"]) for each in traces} == {(run, 3)}
+    assert {(each["caller"], each["weight"]) for each in traces} == {("billing", 2)}
+    page = watch.web.get(f"/traces/{spans[0].trace_id.hex()}").text
+    for each in (run, *ids):
+        assert f'href="/traces?q={each}&amp;window=all"' in page
 
 
 @pytest.mark.parametrize("status", ["NOT_FOUND", "failures"])
@@ -269,6 +295,30 @@ def test_health_counts(stage: Stage) -> None:
     assert health["registry"]["location"] == str(stage.registry)
 
 
+async def test_health_waits_behind_no_page(tmp_path: Path) -> None:
+    """While heavy pages hold every reader, and others wait for one, the monitor still says how it is."""
+    database, ended = Database(tmp_path), threading.Event()
+    database.open()
+    reader, health_reader, writer = Reader(database), Reader(database, threads=1), Writer(database)
+    writer.start()
+    views = Views(reader, health_reader, writer, Catalog(str(tmp_path / "registry"), 60), Losses())
+    heavy = [asyncio.create_task(reader.run(_heavy, ended)) for _ in range(4)]
+    try:
+        assert (await asyncio.wait_for(views.health(), PATIENCE_S)).writing
+        assert not any(each.done() for each in heavy)
+    finally:
+        ended.set()
+        await asyncio.gather(*heavy)
+        reader.stop()
+        health_reader.stop()
+        writer.stop()
+        database.close()
+
+
+def _heavy(_query: Query, ended: threading.Event) -> None:
+    ended.wait()
+
+
 # What is wrong.
 
 
@@ -283,6 +333,7 @@ def test_health_counts(stage: Stage) -> None:
         ("/traces?version=-1", 400, "is no version"),
         ("/traces?version=99999999999999999999", 400, "is no version"),
         ("/traces?version=²", 400, "is no version"),
+        ("/traces?route=back", 400, "'back' is no route"),
         ("/traces?status=ok!", 400, "is no status"),
         ("/traces?min_ms=soon", 400, "is no duration"),
         ("/traces?min_ms=-1", 400, "is no duration"),
@@ -323,7 +374,7 @@ def test_only_reading(stage: Stage) -> None:
 
 
 searches = st.dictionaries(
-    st.sampled_from(["q", "model", "version", "status", "min_ms", "window"]),
+    st.sampled_from(["q", "model", "version", "route", "status", "min_ms", "window"]),
     st.one_of(
         st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
         st.sampled_from(["failures", "OK", "0", "1e3", "all", "' or 1=1 --", "%", "{{ 1 }}", "\x00"]),

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import FloatRect, expect, sync_playwright
 
 from monitor.scene import backdate, connected, doors_of, fresh_id, prediction_of, start_monitor
+from sardonyx import telemetry
 from sardonyx.monitor.v1.outcome_service_pb2 import Outcome
 from sardonyx_monitor.web import templates
 from server.scene import CLASSIFIER, PATIENCE_S, REGRESSOR, frame_of, wait_until
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
 
-    from monitor.scene import Json, Stage, Watch
+    from monitor.scene import Json, Stage, Value, Watch
+    from monitor.tried import Tried
 
 pytestmark = pytest.mark.browser
 
@@ -206,7 +208,8 @@ def _cells(view: View, number: int) -> dict[str, str]:
 
 def _assert_version_shown(view: View, version: Json) -> None:
     cells, traffic, quality = _cells(view, version["number"]), version["traffic"], version["quality"]
-    assert cells["Requests"] == templates.count(traffic["requests"])
+    routes = [f"{each['route']} {templates.percent(each['share'])}" for each in version["routes"] if each["route"]]
+    assert cells["Requests"].split("\n") == [templates.count(traffic["requests"]), *routes]
     for name in ("p50", "p95", "p99"):
         assert cells[f"{name} ms"] == templates.ms(traffic[f"{name}_ms"])
     assert cells["Failed"] == templates.percent(traffic["failed"] / traffic["requests"], 2)
@@ -217,6 +220,10 @@ def _assert_version_shown(view: View, version: Json) -> None:
             assert templates.metric(first[side][end], first["name"]) in cells[label]
     words = {"open": "too few truths", "kept": "as promised", "worse": "worse", "better": "better"}
     assert words[first["verdict"]] in cells["Verdict"]
+    for route in ("canary", "shadow"):
+        percent = version[f"{route}_percent"]
+        assert (route in cells["Version"]) == (percent is not None)
+        assert percent is None or f"{route} {templates.number(percent)} %" in cells["Version"]
     assert ("live" in cells["Version"]) == version["live"]
 
 
@@ -256,10 +263,143 @@ def test_numbers_of_the_model_page(browser: BrowserContext, history: Watch) -> N
             for each in version["quality"]["comparisons"]:
                 if each["practice"]:
                     assert templates.metric(each["practice"]["value"], each["name"]) in table
-        shown = view.page.locator("h2:has-text('What was live when') + table tbody tr").all_inner_texts()
+        shown = view.page.locator("h2:has-text('What was set when') + table tbody tr").all_inner_texts()
         assert len(shown) == len(page["moments"]) == 2
         for text, moment in zip(shown, reversed(page["moments"]), strict=True):
             assert moment["time"][:19].replace("T", " ") in text
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_trials_beside_live(browser: BrowserContext, tried: Tried, width: int) -> None:
+    """A canary and a shadow stand beside the live version with the figures of /api, on both pages."""
+    with viewing(browser, tried.watch, width) as view:
+        for path in ("/", f"/models/{CLASSIFIER}"):
+            view.open(path)
+            model = tried.watch.api(f"/models/{CLASSIFIER}")["model"]
+            for version in model["versions"]:
+                if version["traffic"]["requests"]:
+                    _assert_version_shown(view, version)
+            rows = view.page.locator("table.trials tbody tr")
+            assert rows.count() == len(model["trials"]) == 2
+            for row, trial in zip(rows.all(), model["trials"], strict=True):
+                _assert_trial_shown(row.inner_text(), trial)
+            inner, needed = view.value("[innerWidth, document.documentElement.scrollWidth]")
+            assert needed <= inner
+
+
+def _assert_trial_shown(text: str, trial: Json) -> None:
+    assert f"{trial['route']} {templates.number(trial['percent'])} %" in text
+    assert f"beside {trial['live']}" in text
+    for traffic in (trial["traffic"], trial["live_traffic"]):
+        assert templates.count(traffic["requests"]) in text
+        assert f"{templates.ms(traffic['p50_ms'])} / {templates.ms(traffic['p99_ms'])}" in text
+        assert templates.percent(traffic["failed"] / traffic["requests"], 2) in text
+    for figure in (trial["practice"], trial["live_practice"]):
+        for end in ("value", "low", "high"):
+            assert templates.metric(figure[end], figure["name"]) in text
+    if trial["agreement"]:
+        for end in ("value", "low", "high"):
+            assert templates.percent(trial["agreement"][end]) in text
+    assert {"worse": "worse than live", "better": "better than live"}[trial["verdict"]] in text
+
+
+def test_what_was_set_when(browser: BrowserContext, tried: Tried) -> None:
+    """Every route that somebody set stands in the table, newest first, and as a line in the charts while in sight."""
+    with viewing(browser, tried.watch) as view:
+        view.open(f"/models/{CLASSIFIER}")
+        moments = tried.watch.api(f"/models/{CLASSIFIER}")["moments"]
+        shown = view.page.locator("h2:has-text('What was set when') + table tbody tr").all_inner_texts()
+        for text, moment in zip(shown, reversed(moments), strict=True):
+            share = moment["percent"]
+            words = moment["kind"] if share is None else f"{moment['kind']} {share:g} %" if share else "shadow, ended"
+            assert words in text
+            assert (moment["reason"] or "") in text
+        lines = view.value("document.getElementById('accuracy').layout.shapes.map((each) => each.label.text)")
+        assert lines[-3:] == ["", "", "shadow 3 50 %"], "of acts in one moment the last has its words"
+
+
+def test_a_shadow_is_drawn_as_one(browser: BrowserContext, tried: Tried) -> None:
+    """The accuracy of a shadow is a line of its own, and no other chart has it."""
+    with viewing(browser, tried.watch) as view:
+        view.open(f"/models/{CLASSIFIER}")
+        names: dict[str, list[str]] = view.value(
+            "Object.fromEntries(['accuracy', 'traffic', 'latency', 'coverage'].map((id) =>"
+            " [id, document.getElementById(id).data.map((each) => each.name ?? '')]))"
+        )
+        assert {each for each in names["accuracy"] if each} == {"version 1", "version 2", "version 3, shadow"}
+        for chart in ("traffic", "latency", "coverage"):
+            assert not [each for each in names[chart] if "version 3" in each]
+
+
+def test_of_many_versions_a_few_are_drawn(browser: BrowserContext, watch: Watch) -> None:
+    """Of many versions the newest are drawn; the others on demand, and an update keeps what was chosen."""
+    name = fresh_id("model")
+    watch.export(*(prediction_of(fresh_id(), ["late"], model=name, version=1 + number) for number in range(9)))
+    drawn = "document.getElementById('traffic').data.map((each) => each.name)"
+    with viewing(browser, watch) as view:
+        view.open(f"/models/{name}")
+        charted = [each["number"] for each in watch.api(f"/models/{name}")["model"]["versions"] if each["charted"]]
+        assert charted == [9, 8, 7]
+        assert sorted(view.value(drawn)) == ["version 7", "version 8", "version 9"]
+        view.page.get_by_label("version 2", exact=True).check()
+        view.page.get_by_label("version 9", exact=True).uncheck()
+        expected = ["version 2", "version 7", "version 8"]
+        wait_until(lambda: bool(sorted(view.value(drawn)) == expected), "what was chosen is drawn")
+        _await_update(view)
+        assert sorted(view.value(drawn)) == expected
+        assert view.page.get_by_label("version 2", exact=True).is_checked()
+
+
+def test_trace_of_a_shared_run(browser: BrowserContext, watch: Watch) -> None:
+    """The page of a trace tells route, caller, weight and captured rows, and leads to those that shared its run."""
+    name, run, ids = fresh_id("model"), os.urandom(8).hex(), [fresh_id() for _ in range(3)]
+    more: dict[str, Value] = {
+        telemetry.ROUTE: "pinned",
+        telemetry.CALLER: "billing",
+        telemetry.WEIGHT: 12.5,
+        telemetry.BATCH_ID: run,
+        telemetry.BATCH_ROWS: 6,
+        telemetry.BATCH_REQUESTS: 4,
+        telemetry.BATCH_PREDICTION_IDS: ids,
+        telemetry.INPUT_ROWS: [1],
+        telemetry.INPUT_PROBABILITY: 0.125,
+        f"{telemetry.INPUT_VALUE_PREFIX}distance": [733.5],
+        f"{telemetry.INPUT_VALUE_PREFIX}carrier": ["AA"],
+    }
+    spans = [prediction_of(each, ["late", "late"], model=name, more=more) for each in ids]
+    watch.export(*spans)
+    with viewing(browser, watch) as view:
+        view.open(f"/traces/{spans[0].trace_id.hex()}")
+        facts = view.text("dl.request")
+        for words in ("pinned", "billing", "12.5 requests", "6 rows of 4 requests", "and 1 more", *ids):
+            assert words in facts
+        cells = view.page.locator("table.captured").locator("th, td").all_inner_texts()
+        assert cells == ["Captured row", "Probability", "distance", "carrier", "1", "0.125", "733.5", "AA"]
+        view.page.get_by_role("link", name=run).click()
+        found = view.page.locator("[data-live=found] tbody tr")
+        expect(found).to_have_count(3)
+        for row in found.all():
+            text = row.inner_text()
+            assert "run of 4" in text
+            assert "× 12.5" in text
+            assert "pinned" in text
+            assert "by billing" in text
+        found.first.get_by_role("link", name="run of 4").click()
+        expect(found).to_have_count(3)
+
+
+def test_a_sample_says_so(browser: BrowserContext, watch: Watch) -> None:
+    """Where what was recorded is a sample, the page says so and shows the estimates of /api."""
+    name = fresh_id("model")
+    spans = [prediction_of(fresh_id(), ["late"], model=name, more={telemetry.WEIGHT: 2.5}) for _ in range(7)]
+    watch.export(*spans, prediction_of(fresh_id(), ["late"], model=name))
+    with viewing(browser, watch) as view:
+        view.open(f"/models/{name}")
+        assert "recorded a sample of these requests" in view.text("main")
+        page = watch.api(f"/models/{name}")
+        assert page["window"]["sampled"]
+        assert (page["model"]["total"]["requests"], page["model"]["total"]["recorded"]) == (18.5, 8)
+        assert view.text(".figures dd") == templates.count(18.5)
 
 
 # What a chart shows. Plotly writes "2026-01-01 12:00" where it was given "2026-01-01T12:00Z", and means UTC by both.

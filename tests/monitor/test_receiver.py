@@ -21,6 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from monitor.scene import EXPORT, export_of, fresh_id, key_values, prediction_of, span_of
 from sardonyx import telemetry
 from sardonyx.address import Address
+from sardonyx.monitor.v1.outcome_service_pb2 import Outcome
 from sardonyx_monitor.receiver.admission import Admission
 from sardonyx_monitor.receiver.grpc_server import GrpcServer
 from sardonyx_monitor.receiver.losses import Losses
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from monitor.scene import Watch
+    from monitor.scene import Value, Watch
 
 MIB = 1 << 20
 
@@ -261,6 +262,131 @@ def test_an_answer_that_is_no_number_spoils_no_figure(watch: Watch, value: float
         assert watch.web.get(path, params={"window": "all"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (telemetry.WEIGHT, 0.5),
+        (telemetry.WEIGHT, -1.0),
+        (telemetry.WEIGHT, float("nan")),
+        (telemetry.WEIGHT, float("inf")),
+        (telemetry.WEIGHT, 1e18),
+        (telemetry.WEIGHT, "2"),
+        (telemetry.CALLER, 7),
+        (telemetry.BATCH_ROWS, "many"),
+        (telemetry.BATCH_ID, [1]),
+        (telemetry.SHADOW_AGREEMENT, 1.5),
+        (telemetry.SHADOW_AGREEMENT, -0.1),
+        (telemetry.SHADOW_LIVE_VERSION, -1),
+    ],
+)
+def test_what_cannot_be_counted_is_malformed(watch: Watch, name: str, value: Value) -> None:
+    """A weight, a share or a count that cannot be one spoils no figure: the span is kept, and no request is counted."""
+    before, model = watch.health()["since_start"]["predictions_malformed"], fresh_id("model")
+    odd, sound = (prediction_of(fresh_id(), ["late"], model=model, more=more) for more in ({name: value}, {}))
+    assert not watch.export(odd, sound).HasField("partial_success")
+    assert watch.health()["since_start"]["predictions_malformed"] == before + 1
+    assert watch.api(f"/models/{model}")["model"]["total"]["requests"] == 1
+    (span,) = watch.trace(odd.trace_id)["spans"]
+    assert name in span["attributes"]
+    assert span["attributes"][telemetry.OUTPUT_LABELS] == '["late"]'
+    assert span["request"] is None
+
+
+def test_request_of_a_span(watch: Watch) -> None:
+    """Route, weight, caller and the run that was shared are told of the request of a span; absent ones are as usual."""
+    prediction_id, run = fresh_id(), os.urandom(8).hex()
+    more: dict[str, Value] = {
+        telemetry.ROUTE: "canary",
+        telemetry.WEIGHT: 12.5,
+        telemetry.CALLER: "billing",
+        telemetry.BATCH_ID: run,
+        telemetry.BATCH_ROWS: 9,
+        telemetry.BATCH_REQUESTS: 3,
+        telemetry.BATCH_PREDICTION_IDS: [prediction_id, "other"],
+    }
+    span, plain = prediction_of(prediction_id, ["late"], more=more), prediction_of(fresh_id(), ["late"])
+    watch.export(span, plain)
+    request = watch.trace(span.trace_id)["spans"][0]["request"]
+    expected = {"route": "canary", "weight": 12.5, "caller": "billing", "prediction_id": prediction_id}
+    expected |= {"batch_id": run, "batch_rows": 9, "batch_requests": 3, "batch_members": [prediction_id, "other"]}
+    assert {name: request[name] for name in expected} == expected
+    request = watch.trace(plain.trace_id)["spans"][0]["request"]
+    expected = {"route": "", "weight": 1, "caller": "", "batch_id": "", "batch_members": [], "inputs": []}
+    assert {name: request[name] for name in expected} == expected
+
+
+def test_callers_that_share_a_request(watch: Watch) -> None:
+    """Where callers share a request, each row is known by its caller's prediction id: truths and searches find it."""
+    model, ids = fresh_id("model"), [fresh_id(name) for name in ("one", "two", "three")]
+    labels = ["late", "late", "punctual", "late", "punctual", "late"]
+    more: dict[str, Value] = {
+        telemetry.PREDICTION_IDS: ids,
+        telemetry.PREDICTION_ROWS: [2, 3, 1],
+        telemetry.INPUT_ROWS: [1, 4],
+        f"{telemetry.INPUT_VALUE_PREFIX}x": [1.0, 4.0],
+    }
+    wire = fresh_id("wire")
+    span = prediction_of(wire, labels, model=model, more=more)
+    orphans = watch.health()["orphan_outcomes"]
+    watch.export(span)
+    places = [(ids[0], 0), (ids[0], 1), (ids[1], 0), (ids[1], 1), (ids[1], 2), (ids[2], 0)]
+    watch.report(*(Outcome(prediction_id=each, row=row, label="late") for each, row in places))
+    trace = watch.trace(span.trace_id)
+    found = [(each["prediction_id"], each["row"], each["answer"], each["right"]) for each in trace["predictions"]]
+    assert found == [(*place, label, label == "late") for place, label in zip(places, labels, strict=True)]
+    request = trace["spans"][0]["request"]
+    assert (request["members"], request["prediction_id"]) == (ids, wire)
+    assert [(each["prediction_id"], each["row"], each["request_row"]) for each in request["inputs"]] == [
+        (ids[0], 1, 1),
+        (ids[1], 2, 4),
+    ]
+    quality = watch.api(f"/models/{model}")["model"]["versions"][0]["quality"]
+    assert (quality["labelled"], quality["comparisons"][0]["practice"]["value"]) == (6, pytest.approx(4 / 6))
+    assert watch.health()["orphan_outcomes"] == orphans
+    for each in (wire, *ids):
+        assert [trace["trace_id"] for trace in watch.api("/traces", q=each)["traces"]] == [span.trace_id.hex()]
+
+
+def test_callers_of_one_row_each(watch: Watch) -> None:
+    """Without a word about rows each prediction of a shared request has one; the same id twice loses no answer."""
+    model, twice = fresh_id("model"), fresh_id()
+    span = prediction_of(fresh_id(), ["late"] * 3, model=model, more={telemetry.PREDICTION_IDS: [twice, "x", twice]})
+    watch.export(span, span)
+    found = [(each["prediction_id"], each["row"]) for each in watch.trace(span.trace_id)["predictions"]]
+    assert found == [(twice, 0), ("x", 0), (twice, 0)]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {telemetry.PREDICTION_IDS: ["a", "b"]},
+        {telemetry.PREDICTION_IDS: ["a", ""]},
+        {telemetry.PREDICTION_IDS: ["a", 7, "b"]},
+        {telemetry.PREDICTION_IDS: ["a", "b"], telemetry.PREDICTION_ROWS: [3]},
+        {telemetry.PREDICTION_IDS: ["a", "b"], telemetry.PREDICTION_ROWS: [3, 0]},
+        {telemetry.PREDICTION_IDS: ["a", "b"], telemetry.PREDICTION_ROWS: [2, 2]},
+        {telemetry.PREDICTION_ROWS: [3]},
+    ],
+)
+def test_rows_that_are_nobodys(watch: Watch, more: dict[str, Value]) -> None:
+    """Ids and rows of a shared request that do not fit together are malformed, and no answer gets a wrong id."""
+    span = prediction_of(fresh_id(), ["late"] * 3, more=more)
+    before = watch.health()["since_start"]["predictions_malformed"]
+    watch.export(span)
+    assert watch.health()["since_start"]["predictions_malformed"] == before + 1
+    assert watch.trace(span.trace_id)["predictions"] == []
+
+
+def test_stream_messages_are_predictions(watch: Watch) -> None:
+    """A message of a stream is counted as a prediction of its own, whatever its span is called."""
+    model = fresh_id("model")
+    spans = [prediction_of(fresh_id(), ["late"], model=model) for _ in range(3)]
+    for span in spans:
+        span.name = telemetry.SPAN_MODEL_STREAM_INFER
+    watch.export(*spans)
+    assert watch.api(f"/models/{model}")["model"]["total"]["requests"] == 3
+
+
 ids = st.binary(min_size=16, max_size=16).filter(any)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 plain = st.one_of(texts, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.binary(max_size=6))
@@ -277,6 +403,18 @@ ours = st.sampled_from(
         telemetry.OUTPUT_PROBABILITIES,
         telemetry.OUTPUT_VALUES,
         telemetry.STAGE_RUN_NS,
+        telemetry.ROUTE,
+        telemetry.PREDICTION_IDS,
+        telemetry.PREDICTION_ROWS,
+        telemetry.WEIGHT,
+        telemetry.CALLER,
+        telemetry.BATCH_ID,
+        telemetry.BATCH_ROWS,
+        telemetry.BATCH_PREDICTION_IDS,
+        telemetry.SHADOW_AGREEMENT,
+        telemetry.INPUT_ROWS,
+        telemetry.INPUT_PROBABILITY,
+        f"{telemetry.INPUT_VALUE_PREFIX}distance",
     ]
 )
 attributes = st.dictionaries(st.one_of(texts, ours), st.one_of(plain, st.lists(plain, max_size=3)), max_size=6)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,27 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from monitor.stored import (
+    classified,
+    outcome_row,
+    practice_of,
+    prediction_row,
+    recent_ns,
+    request_row,
+    span_row,
+    version_of,
+)
 from sardonyx.registry.v1.manifest_pb2 import Metric
-from sardonyx_monitor.catalog import Model, Snapshot, Version
 from sardonyx_monitor.statistics import intervals
-from sardonyx_monitor.statistics.promise import ROWS_MIN, Verdict, judge
-from sardonyx_monitor.statistics.quality import Figure, Sums, of_classes, of_values
-from sardonyx_monitor.store.database import Database
-from sardonyx_monitor.store.reader import Query
-from sardonyx_monitor.store.rows import Batch, OutcomeRow, PredictionRow, RequestRow, SpanRow
-from sardonyx_monitor.store.writer import Writer
-from sardonyx_monitor.views import models
-from sardonyx_monitor.views.window import Window
+from sardonyx_monitor.statistics.promise import ROWS_MIN, Verdict, contest, judge
+from sardonyx_monitor.statistics.quality import Evidence, Figure, Sums, of_classes, of_values
+from sardonyx_monitor.store.rows import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from monitor.stored import Store
 
-    import numpy.typing as npt
-
-    from sardonyx_monitor.views.shapes import ModelView, Quality
-
-MODEL = "by-hand"
 #: A shared processor may pause any example.
 untimed = settings(deadline=None)
 
@@ -122,11 +116,11 @@ def test_no_figure_has_an_impossible_interval(errors: list[float]) -> None:
     """What cannot be negative has no interval below zero, and every interval holds its value."""
     array = np.array(errors)
     total, squares, quartics = array.sum(), (array**2).sum(), (array**4).sum()
-    count = len(errors)
+    all_of = Evidence(len(errors), len(errors), len(errors))
     classes = Sums(
-        count, count, scored=count, log_loss=total, log_loss_squares=squares, brier=total, brier_squares=squares
+        readable=all_of, scored=all_of, log_loss=total, log_loss_squares=squares, brier=total, brier_squares=squares
     )
-    values = Sums(count, count, measured=count, absolute=total, squares=squares, quartics=quartics)
+    values = Sums(measured=all_of, absolute=total, squares=squares, quartics=quartics)
     for figure in of_classes(classes) + of_values(values):
         if not math.isnan(figure.low):
             assert 0 <= figure.low <= figure.value <= figure.high, figure.name
@@ -140,7 +134,7 @@ def _metric(low: float, high: float, *, higher_is_better: bool) -> Metric:
 
 
 def _figure(low: float, high: float, rows: int = 100) -> Figure:
-    return Figure("m", (low + high) / 2, low, high, rows)
+    return Figure("m", (low + high) / 2, low, high, rows, rows)
 
 
 @pytest.mark.parametrize(
@@ -166,135 +160,24 @@ def test_verdict(practice: Figure | None, promised: tuple[float, float], higher:
     assert judge(practice, _metric(*promised, higher_is_better=False)) is lower
 
 
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "f1", "log_loss", "brier", "mae", "rmse"])
+def test_contest_of_two_versions(name: str) -> None:
+    """Of two versions one is better only where their intervals do not meet, and both have enough truths."""
+    low, high = Figure(name, 0.2, 0.1, 0.3, 100, 100.0), Figure(name, 0.5, 0.4, 0.6, 100, 100.0)
+    less_is_better = name in ("log_loss", "brier", "mae", "rmse")
+    assert contest(low, high) is (Verdict.BETTER if less_is_better else Verdict.WORSE)
+    assert contest(high, low) is (Verdict.WORSE if less_is_better else Verdict.BETTER)
+    assert contest(low, Figure(name, 0.3, 0.3, 0.4, 100, 100.0)) is Verdict.KEPT
+    for unknown in (None, Figure(name, 0.5, 0.4, 0.6, 100, ROWS_MIN - 0.1), Figure(name, 0.5, math.nan, 0.6, 50, 50.0)):
+        assert contest(low, unknown) is contest(unknown, low) is Verdict.OPEN
+
+
 def test_no_promise_is_open() -> None:
     """Where nothing was promised, nothing is judged."""
     assert judge(_figure(0.1, 0.2), None) is Verdict.OPEN
 
 
 # Figures through the store.
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """An empty store of its own, written and read as the monitor does."""
-
-    writer: Writer
-    query: Query
-
-    def write(self, batch: Batch) -> None:
-        """Write, durable on return."""
-        self.writer.submit(batch).result(timeout=20)
-
-    def model(self, version: Version) -> ModelView:
-        """What the page shows of the one model."""
-        snapshot = Snapshot({MODEL: Model({version.number: version})}, datetime.now(UTC))
-        view, _ = models.read_model(self.query, snapshot, MODEL, Window.parse("1h"))
-        return view
-
-    def quality(self, version: Version) -> Quality:
-        """What the page shows of the one version's quality."""
-        (shown,) = self.model(version).versions
-        return shown.quality
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[Store]:
-    database = Database(folder)
-    database.open()
-    writer = Writer(database)
-    writer.start()
-    query = Query(database.cursor())
-    try:
-        yield Store(writer, query)
-    finally:
-        writer.stop()
-        query.close()
-        database.close()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    with _opened(tmp_path) as store:
-        yield store
-
-
-def _version(classes: Sequence[str] = (), promised: Sequence[Metric] = ()) -> Version:
-    return Version(
-        number=1,
-        major=1,
-        created_at=datetime.now(UTC),
-        author="",
-        description="",
-        source_model="",
-        regression=not classes,
-        classes=tuple(classes),
-        metrics={metric.name: metric for metric in promised},
-        primary=promised[0].name if promised else "",
-        holdout_rows=100,
-    )
-
-
-def _start_ns() -> int:
-    return time.time_ns() - 60 * 10**9
-
-
-def _span(start_ns: int, span_id: str, duration_ns: int = 1000) -> SpanRow:
-    return SpanRow(
-        start_ns=start_ns,
-        trace_id=span_id,
-        span_id=span_id,
-        parent_span_id="",
-        trace_state="",
-        name="infer",
-        kind="Server",
-        service="tests",
-        resource="{}",
-        scope_name="",
-        scope_version="",
-        attributes="{}",
-        duration_ns=duration_ns,
-        status_code="Unset",
-        status_message="",
-        event_ns=[],
-        event_name=[],
-        event_attributes=[],
-        link_trace_id=[],
-        link_span_id=[],
-        link_state=[],
-        link_attributes=[],
-    )
-
-
-def _request(span: SpanRow, rows: int, code: str = "OK") -> RequestRow:
-    return RequestRow(
-        span.start_ns, span.trace_id, span.span_id, "p", MODEL, 1, 1, "live", code, rows, span.duration_ns
-    )
-
-
-def _prediction(span: SpanRow, row: int, label: str | None, value: float | None, vector: Any) -> PredictionRow:
-    return PredictionRow(span.start_ns, span.trace_id, span.span_id, "p", row, MODEL, 1, label, value, vector)
-
-
-def _outcome(row: int, label: str | None, number: float | None, observe_ns: int) -> OutcomeRow:
-    kind = "number" if label is None else "label"
-    return OutcomeRow(f"{row:032x}", "p", row, kind, label, None, number, observe_ns, observe_ns, "", 0)
-
-
-def _classified(labels: Sequence[str], vectors: npt.NDArray[Any], truths: Sequence[str | None]) -> Batch:
-    """Rows of one request, with the truths that are known."""
-    span = _span(_start_ns(), "1")
-    told = [(row, truth) for row, truth in enumerate(truths) if truth is not None]
-    return Batch(
-        spans=[span],
-        requests=[_request(span, len(labels))],
-        predictions=[_prediction(span, row, label, None, vectors[row].tolist()) for row, label in enumerate(labels)],
-        outcomes=[_outcome(row, truth, None, span.start_ns + 5 * 10**9) for row, truth in told],
-    )
-
-
-def _practice(quality: Quality) -> dict[str, Figure]:
-    return {each.name: each.practice for each in quality.comparisons if each.practice is not None}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -309,13 +192,13 @@ def test_figures_of_classes_are_scikit_learns(store: Store, seed: int, size: int
     truth = np.array([random.choice(size, p=0.3 / size + 0.7 * vector) for vector in vectors])
     known = random.random(rows) < 0.8
     told = [classes[each] if there else None for each, there in zip(truth, known, strict=True)]
-    store.write(_classified([classes[each] for each in chosen], vectors, told))
-    quality = store.quality(_version(classes))
+    store.write(classified([classes[each] for each in chosen], vectors, told))
+    quality = store.quality(version_of(classes))
     assert (quality.answered, quality.labelled, quality.unreadable) == (rows, known.sum(), 0)
     assert quality.coverage == known.mean()
     assert quality.delay_s == pytest.approx(5.0)
     truth, chosen, vectors = truth[known], chosen[known], vectors[known]
-    found = _practice(quality)
+    found = practice_of(quality)
     if size == 2:
         f1, brier = metrics.f1_score(truth, chosen), metrics.brier_score_loss(truth, vectors[:, 1])
     else:
@@ -341,8 +224,8 @@ def test_certain_and_wrong(store: Store) -> None:
     """A probability of zero for what came true costs what scikit-learn says, not infinity."""
     vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     truths = ["no", "yes", "no"]
-    store.write(_classified(["no", "yes", "yes"], vectors, ["yes", *truths[1:]]))
-    found = _practice(store.quality(_version(["no", "yes"])))
+    store.write(classified(["no", "yes", "yes"], vectors, ["yes", *truths[1:]]))
+    found = practice_of(store.quality(version_of(["no", "yes"])))
     assert found["log_loss"].value == pytest.approx(metrics.log_loss([1, 1, 0], vectors, labels=[0, 1]))
     assert found["brier"].value == pytest.approx(metrics.brier_score_loss([1, 1, 0], vectors[:, 1]))
 
@@ -350,18 +233,18 @@ def test_certain_and_wrong(store: Store) -> None:
 def test_class_that_never_came_true(store: Store) -> None:
     """A class that is never true is left out of balanced accuracy, as scikit-learn does, and F1 of it is 0."""
     vectors = np.full((4, 2), 0.5)
-    store.write(_classified(["no", "no", "no", "yes"], vectors, ["no"] * 4))
-    found = _practice(store.quality(_version(["no", "yes"])))
+    store.write(classified(["no", "no", "no", "yes"], vectors, ["no"] * 4))
+    found = practice_of(store.quality(version_of(["no", "yes"])))
     assert found["balanced_accuracy"].value == 0.75
     assert found["f1"].value == 0.0
 
 
 def test_truth_that_is_no_class(store: Store) -> None:
     """A truth that is no class of the model is reported as unreadable, and held against no answer."""
-    store.write(_classified(["no", "yes"], np.array([[0.9, 0.1], [0.2, 0.8]]), ["no", "perhaps"]))
-    quality = store.quality(_version(["no", "yes"]))
+    store.write(classified(["no", "yes"], np.array([[0.9, 0.1], [0.2, 0.8]]), ["no", "perhaps"]))
+    quality = store.quality(version_of(["no", "yes"]))
     assert (quality.labelled, quality.unreadable) == (2, 1)
-    found = _practice(quality)
+    found = practice_of(quality)
     assert (found["accuracy"].value, found["accuracy"].rows) == (1.0, 1)
     assert found["log_loss"].rows == 1
 
@@ -374,21 +257,21 @@ def test_figures_of_values_are_scikit_learns(store: Store, seed: int) -> None:
     truth = random.normal(100, 20, size=rows)
     answered = truth + random.standard_t(4, size=rows)
     known = random.random(rows) < 0.7
-    span = _span(_start_ns(), "1")
-    told = [_outcome(row, None, truth[row], span.start_ns) for row in range(rows) if known[row]]
+    span = span_row(recent_ns(), "1")
+    told = [outcome_row(row, None, truth[row], span.start_ns) for row in range(rows) if known[row]]
     missing = int(np.flatnonzero(~known)[0])
     store.write(
         Batch(
             spans=[span],
-            requests=[_request(span, rows)],
-            predictions=[_prediction(span, row, None, answered[row], None) for row in range(rows)],
-            outcomes=[*told, _outcome(missing, "late", None, span.start_ns)],
+            requests=[request_row(span, rows)],
+            predictions=[prediction_row(span, row, None, answered[row], None) for row in range(rows)],
+            outcomes=[*told, outcome_row(missing, "late", None, span.start_ns)],
         )
     )
-    quality = store.quality(_version())
+    quality = store.quality(version_of())
     assert (quality.labelled, quality.unreadable) == (known.sum() + 1, 1)
     truth, answered = truth[known], answered[known]
-    found = _practice(quality)
+    found = practice_of(quality)
     expected = {
         "mae": metrics.mean_absolute_error(truth, answered),
         "rmse": metrics.root_mean_squared_error(truth, answered),
@@ -404,11 +287,11 @@ def test_quantiles_are_numpys(store: Store, rows: int) -> None:
     """p50, p95 and p99 of the answered requests equal numpy's; others count and do not slow them."""
     random = np.random.default_rng(rows)
     durations = random.lognormal(15, 1, size=rows).astype(np.int64)
-    spans = [_span(_start_ns() + number, str(number), int(each)) for number, each in enumerate(durations)]
-    slow = [_span(_start_ns(), f"{code}", 10**12) for code in ("INVALID_ARGUMENT", "INTERNAL", "UNAVAILABLE")]
-    requests = [_request(span, 3) for span in spans] + [_request(span, 0, span.span_id) for span in slow]
+    spans = [span_row(recent_ns() + number, str(number), int(each)) for number, each in enumerate(durations)]
+    slow = [span_row(recent_ns(), f"{code}", 10**12) for code in ("INVALID_ARGUMENT", "INTERNAL", "UNAVAILABLE")]
+    requests = [request_row(span, 3) for span in spans] + [request_row(span, 0, span.span_id) for span in slow]
     store.write(Batch(spans=spans + slow, requests=requests))
-    model = store.model(_version(["no", "yes"]))
+    model = store.model(version_of(["no", "yes"]))
     (version,) = model.versions
     expected = np.percentile(durations, [50, 95, 99]) / 1e6
     for traffic in (version.traffic, model.total):
@@ -425,8 +308,8 @@ def test_promise_beside_practice(store: Store, rows: int, verdict: Verdict) -> N
         Metric(name="accuracy", value=0.9, low=0.88, high=0.92, higher_is_better=True),
     ]
     vectors = np.full((rows, 2), 0.5)
-    store.write(_classified(["no"] * rows, vectors, ["no" if row % 2 else "yes" for row in range(rows)]))
-    comparisons = store.quality(_version(["no", "yes"], promised[::-1])).comparisons
+    store.write(classified(["no"] * rows, vectors, ["no" if row % 2 else "yes" for row in range(rows)]))
+    comparisons = store.quality(version_of(["no", "yes"], promised[::-1])).comparisons
     assert comparisons[0].name == "accuracy"
     assert comparisons[0].verdict is verdict
     assert comparisons[0].promise is not None

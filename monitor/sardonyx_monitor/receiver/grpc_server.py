@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from sardonyx.guard import guarded
+from sardonyx_monitor.listening import probe
 from sardonyx_monitor.log import LOG
 from sardonyx_monitor.receiver.admission import MESSAGE_BYTES_MAX
 
@@ -51,8 +52,9 @@ class GrpcServer:
         """Begin to serve; the port.
 
         Raises:
-            RuntimeError, OSError: the address cannot be had.
+            AddressRefused, RuntimeError: the address cannot be had.
         """
+        probe(address, "--otlp")
         options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX), ("grpc.so_reuseport", 0)]
         server = self._server = grpc.aio.server(options=options)
         for service, methods in self._methods.items():

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sardonyx import telemetry
-from sardonyx_monitor.receiver.predictions import OUTPUTS, Malformed, read_predictions, read_request
+from sardonyx_monitor.receiver.attributes import Malformed
+from sardonyx_monitor.receiver.inputs import is_captured, read_inputs
+from sardonyx_monitor.receiver.members import read_members
+from sardonyx_monitor.receiver.predictions import OUTPUTS, read_predictions, read_request
 from sardonyx_monitor.receiver.values import to_map, to_text
 from sardonyx_monitor.store.rows import Batch, SenderRow, SpanRow
 
@@ -91,21 +94,24 @@ def _take(decoded: Decoded, span: Span, origin: _Origin) -> None:
         return
     values = {each.key: each.value for each in span.attributes}
     row = _row(span, origin)
-    outputs_kept = telemetry.PREDICTION_ID in values and _take_prediction(decoded, row, values)
-    text = {key: to_text(value) for key, value in values.items() if not (outputs_kept and key in OUTPUTS)}
+    kept = telemetry.PREDICTION_ID in values and _take_prediction(decoded, row, values)
+    text = {key: to_text(value) for key, value in values.items() if not (kept and (key in OUTPUTS or is_captured(key)))}
     decoded.batch.spans.append(row._replace(attributes=json.dumps(text)))
 
 
 def _take_prediction(decoded: Decoded, row: SpanRow, values: dict[str, AnyValue]) -> bool:
-    """Whether the outputs went into the batch; else they stay among the span's attributes, for a person to see."""
+    """Whether outputs and inputs went into the batch; else they stay among the span's attributes, for a person."""
     try:
         request = read_request(row, values)
         decoded.batch.requests.append(request)
-        predictions = read_predictions(request, values)
+        members = read_members(request, values)
+        decoded.batch.members += members.rows
+        predictions, inputs = read_predictions(request, members, values), read_inputs(request, members, values)
     except Malformed:
         decoded.malformed += 1
         return False
     decoded.batch.predictions += predictions
+    decoded.batch.inputs += inputs
     return True
 
 

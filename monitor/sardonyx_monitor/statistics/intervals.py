@@ -20,27 +20,56 @@ class Interval(NamedTuple):
 UNKNOWN: Final = Interval(math.nan, math.nan)
 
 
-def of_share(successes: int, trials: int) -> Interval:
+def effective_size(weight: float, square: float) -> float:
+    """As how many observations of equal weight those of a sample count: (sum of weights)² / sum of squared weights.
+
+    No more than were seen, and exactly as many where all weights are equal. Source: L. Kish, Survey Sampling (1965),
+    section 11.7; L. Kish, Weighting for unequal Pi (1992).
+
+    Args:
+        weight: the sum of the weights.
+        square: the sum of their squares.
+    """
+    return weight * weight / square if square else 0.0
+
+
+def of_share(successes: float, trials: float, effective: float | None = None) -> Interval:
     """Wilson's score interval for a share: holds what it says for small numbers and near 0 and 1 too.
 
-    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference (1927).
+    Sources: E. B. Wilson, Probable inference, the law of succession, and statistical inference (1927). With weights,
+    the effective size takes the place of the number of trials: C. Franco and others, Comparative study of confidence
+    intervals for proportions in complex sample surveys (2019).
+
+    Args:
+        successes: how many there were, or the sum of their weights.
+        trials: the same of all.
+        effective: as how many trials they count, by effective_size; None for trials without weights.
     """
     if trials == 0:
         return UNKNOWN
-    share, spread = successes / trials, Z * Z / trials
+    size = trials if effective is None else effective
+    share, spread = successes / trials, Z * Z / size
     centre = (share + spread / 2) / (1 + spread)
-    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
+    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / size + spread / (4 * size))
     # The ends are exact where every trial went one way; arithmetic leaves 1e-17.
     return Interval(
         max(0.0, centre - half) if successes else 0.0, min(1.0, centre + half) if successes < trials else 1.0
     )
 
 
-def of_mean(total: float, square_total: float, count: int) -> Interval:
-    """The normal interval for a mean, from the sums of the values and of their squares."""
-    if count < 2:
+def of_mean(total: float, square_total: float, count: float, effective: float | None = None) -> Interval:
+    """The normal interval for a mean.
+
+    Args:
+        total: the sum of the values, each times its weight where there are weights.
+        square_total: the same of their squares.
+        count: how many values, or the sum of their weights.
+        effective: as how many values they count, by effective_size; None for values without weights.
+    """
+    size = count if effective is None else effective
+    if size < 2:
         return UNKNOWN
     mean = total / count
-    variance = max(0.0, square_total - count * mean * mean) / (count - 1)
-    half = Z * math.sqrt(variance / count)
+    variance = max(0.0, square_total - count * mean * mean) * (size / count) / (size - 1)
+    half = Z * math.sqrt(variance / size)
     return Interval(mean - half, mean + half)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from sardonyx_monitor.store.sql import schema
+from sardonyx_monitor.log import LOG
+from sardonyx_monitor.store.sql import migration, schema
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Raised with each change of schema.sql. A store of another version is refused, never guessed at.
-SCHEMA_VERSION: Final = 1
+#: Raised with each change of schema.sql, with migrations/<version>.sql beside it. A store of an earlier release is
+#: brought up to it; one of a later release is refused, never guessed at.
+SCHEMA_VERSION: Final = 2
 FILE_NAME: Final = "monitor.duckdb"
 #: What DuckDB may hold; beyond it goes to disk. Its default is four fifths of the machine.
 MEMORY_MAX: Final = "1GiB"
@@ -38,7 +40,7 @@ class Database:
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def open(self) -> None:
-        """Open the file, make the tables where it is new.
+        """Open the file, make the tables where it is new, bring them up to date where an earlier release made them.
 
         Raises:
             StoreRefused: another process has it, it is no store, or a later release made it.
@@ -88,12 +90,29 @@ class Database:
             found = connection.execute("select version from schema_version").fetchone()
         except duckdb.Error:
             found = None
-        if found != (SCHEMA_VERSION,):
+        if found is None or not 0 < found[0] <= SCHEMA_VERSION:
             holds = f"schema version {found[0]}" if found else "no sardonyx store"
             raise StoreRefused(
                 f"{self.path} holds {holds}; this monitor reads version {SCHEMA_VERSION}. "
                 "Give another --data folder, or run the release that wrote this one."
             )
+        if found[0] < SCHEMA_VERSION:
+            self._migrate(connection, found[0])
+
+    def _migrate(self, connection: duckdb.DuckDBPyConnection, found: int) -> None:
+        """Bring the tables up to date, whole or not at all: the release before can read them no longer."""
+        connection.begin()
+        try:
+            for version in range(found + 1, SCHEMA_VERSION + 1):
+                connection.execute(migration(version))
+            connection.execute("update schema_version set version = $1", [SCHEMA_VERSION])
+            connection.commit()
+        except duckdb.Error as error:
+            raise StoreRefused(
+                f"{self.path} has schema version {found}, and could not be brought to version {SCHEMA_VERSION}: "
+                f"{str(error).split(chr(10), 1)[0]}. It is left as it was. Make room on its disk, and start again."
+            ) from error
+        LOG.info("%s was brought from schema version %d to %d", self.path, found, SCHEMA_VERSION)
 
 
 def _explained(path: Path, error: Exception) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from sardonyx_monitor.store.rows import PredictionRow, RequestRow, columns
+from sardonyx_monitor.store.rows import InputRow, MemberRow, PredictionRow, RequestRow, columns
 from sardonyx_monitor.store.sql import statement, used
 
 if TYPE_CHECKING:
@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 
     from sardonyx_monitor.store.rows import Batch, Column, OutcomeRow, SenderRow, SpanRow
 
-R = TypeVar("R", RequestRow, PredictionRow)
+R = TypeVar("R", RequestRow, MemberRow, PredictionRow, InputRow)
 #: Start, trace id, span id: what makes two rows the same span. A resend has the same start.
 Key = tuple[int, str, str]
 
-_SWEEPS: Final = ("sweep_spans", "sweep_requests", "sweep_predictions", "sweep_outcomes", "sweep_senders")
+_SWEEPS: Final = (
+    "sweep_spans",
+    "sweep_requests",
+    "sweep_members",
+    "sweep_predictions",
+    "sweep_inputs",
+    "sweep_outcomes",
+    "sweep_senders",
+)
 
 
 class Inserts:
@@ -69,8 +77,12 @@ class Inserts:
         self.repeated += len(batch.spans) - len(new)
         if requests := _of_spans(batch.requests, new):
             self._insert("insert_requests", columns(requests))
+        if members := _of_spans(batch.members, new):
+            self._insert("insert_members", columns(members))
         if predictions := _of_spans(batch.predictions, new):
             self._insert("insert_predictions", columns(predictions))
+        if inputs := _of_spans(batch.inputs, new):
+            self._insert("insert_inputs", columns(inputs))
 
     def _outcomes(self, outcomes: Sequence[OutcomeRow]) -> None:
         rows = columns(outcomes)
@@ -103,5 +115,16 @@ def _of_spans(rows: Iterable[R], spans: set[Key]) -> list[R]:
     for row in rows:
         key = (row.start_ns, row.trace_id, row.span_id)
         if key in spans:
-            first.setdefault((key, row.row_index if isinstance(row, PredictionRow) else 0), row)
+            first.setdefault((key, _place(row)), row)
     return list(first.values())
+
+
+def _place(row: RequestRow | MemberRow | PredictionRow | InputRow) -> int:
+    """What tells the rows of one span apart."""
+    match row:
+        case RequestRow():
+            return 0
+        case MemberRow():
+            return row.first_row
+        case _:
+            return row.request_row

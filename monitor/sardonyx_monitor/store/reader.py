@@ -74,11 +74,12 @@ class Reader:
 
     Args:
         database: the store; open before the first read.
+        threads: how many reads run at once.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, threads: int = THREADS) -> None:
         self._database = database
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="reader")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
         self._local = threading.local()
         self._queries: list[Query] = []
         self._waiting = 0

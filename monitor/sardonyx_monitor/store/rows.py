@@ -42,7 +42,11 @@ class SpanRow(NamedTuple):
 
 
 class RequestRow(NamedTuple):
-    """One prediction request. Version and major are 0 where no version answered."""
+    """One prediction request. Version and major are 0 where no version answered.
+
+    Its weight says how many requests it stands for; ``batch_id`` is empty where it had a run of its own; the live
+    version and the agreement with it are a shadow's.
+    """
 
     start_ns: int
     trace_id: str
@@ -55,10 +59,20 @@ class RequestRow(NamedTuple):
     code: str
     row_count: int
     duration_ns: int
+    weight: float
+    caller: str
+    batch_id: str
+    batch_rows: int
+    batch_requests: int
+    live_version: int
+    agreement: float | None
 
 
 class PredictionRow(NamedTuple):
-    """One answered row: a label or a value, and the probabilities or several values."""
+    """One answered row: a label or a value, and the probabilities or several values.
+
+    ``row_index`` is the row within its prediction, ``request_row`` that within the request.
+    """
 
     start_ns: int
     trace_id: str
@@ -70,6 +84,37 @@ class PredictionRow(NamedTuple):
     label: str | None
     value: float | None
     vector: list[float] | None
+    route: str
+    weight: float
+    request_row: int
+
+
+class MemberRow(NamedTuple):
+    """One prediction of several that share a request: its first row there, and how many it has."""
+
+    start_ns: int
+    trace_id: str
+    span_id: str
+    prediction_id: str
+    first_row: int
+    row_count: int
+
+
+class InputRow(NamedTuple):
+    """One captured row of a request; ``data`` is a JSON object of its values by input."""
+
+    start_ns: int
+    trace_id: str
+    span_id: str
+    prediction_id: str
+    row_index: int
+    model: str
+    version: int
+    route: str
+    weight: float
+    probability: float
+    data: str
+    request_row: int
 
 
 class OutcomeRow(NamedTuple):
@@ -105,6 +150,8 @@ class Batch:
     spans: list[SpanRow] = field(default_factory=list)
     requests: list[RequestRow] = field(default_factory=list)
     predictions: list[PredictionRow] = field(default_factory=list)
+    members: list[MemberRow] = field(default_factory=list)
+    inputs: list[InputRow] = field(default_factory=list)
     outcomes: list[OutcomeRow] = field(default_factory=list)
     senders: list[SenderRow] = field(default_factory=list)
 
@@ -116,12 +163,14 @@ class Batch:
             whole.spans += batch.spans
             whole.requests += batch.requests
             whole.predictions += batch.predictions
+            whole.members += batch.members
+            whole.inputs += batch.inputs
             whole.outcomes += batch.outcomes
             whole.senders += batch.senders
         return whole
 
 
-_NUMPY: Final[Mapping[Any, Any]] = {int: np.int64, float | None: np.float64}
+_NUMPY: Final[Mapping[Any, Any]] = {int: np.int64, float: np.float64, float | None: np.float64}
 
 
 def columns(rows: Sequence[NamedTuple]) -> dict[str, Column]:

@@ -25,7 +25,8 @@ create table otel_traces (
     "Links.Attributes" map(varchar, varchar)[] not null
 );
 
--- One row for each prediction request, typed, from its span's attributes. Version 0: no version answered.
+-- One row for each prediction request, typed, from its span's attributes. Version 0: no version answered. What a later
+-- release added stands last, with its default, because a column can only be added there (migrations/).
 create table requests (
     start_ns bigint not null,
     trace_id varchar not null,
@@ -37,7 +38,17 @@ create table requests (
     route varchar not null,
     code varchar not null,
     row_count bigint not null,
-    duration_ns bigint not null
+    duration_ns bigint not null,
+    -- How many requests this one stands for: at least 1.
+    weight double not null default 1,
+    caller varchar not null default '',
+    -- The run that it shared with others; empty where it shared none.
+    batch_id varchar not null default '',
+    batch_rows bigint not null default 0,
+    batch_requests bigint not null default 0,
+    -- Only where the route is 'shadow': the version that the caller was answered by, and the share of rows alike.
+    live_version bigint not null default 0,
+    agreement double
 );
 
 -- One row for each row that was answered and recorded.
@@ -52,7 +63,41 @@ create table predictions (
     label varchar,
     value double,
     -- Probabilities in the order of the interface's classes, or the values of a model that estimates several.
-    vector double[]
+    vector double[],
+    -- Of its request: an answer of a shadow has the prediction id of the answer that the caller got.
+    route varchar not null default '',
+    weight double not null default 1,
+    -- The row within the request; row_index is the row within the prediction, whose request may carry others too. 0 in
+    -- what schema version 1 held: its requests carry one prediction, and row_index says both.
+    request_row integer not null default 0
+);
+
+-- The predictions of several callers that shared one request: one row for each. Other requests are one prediction.
+create table members (
+    start_ns bigint not null,
+    trace_id varchar not null,
+    span_id varchar not null,
+    prediction_id varchar not null,
+    first_row bigint not null,
+    row_count bigint not null
+);
+
+-- One row for each row of a request that was captured on its way in.
+create table inputs (
+    start_ns bigint not null,
+    trace_id varchar not null,
+    span_id varchar not null,
+    prediction_id varchar not null,
+    row_index integer not null,
+    model varchar not null,
+    version bigint not null,
+    route varchar not null,
+    weight double not null,
+    -- With which probability a row of a recorded request was captured: it stands for weight / probability rows.
+    probability double not null,
+    -- A JSON object: by the input's name its value, or an array of them; null where it is no number.
+    data varchar not null,
+    request_row integer not null
 );
 
 -- Ground truth, append-only. The digest is over everything that was reported: a report that comes again changes nothing.

@@ -46,3 +46,8 @@ def used(text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def schema() -> str:
     """The statements that make an empty store."""
     return (_FOLDER / "schema.sql").read_text()
+
+
+def migration(version: int) -> str:
+    """The statements that make a store of the version before into one of this version."""
+    return (_FOLDER / "migrations" / f"{version}.sql").read_text()

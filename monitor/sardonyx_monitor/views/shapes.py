@@ -1,15 +1,16 @@
-"""What the pages show: plain values. Templates read their attributes, /api writes the same as JSON.
+"""What the pages of models show: plain values. Templates read their attributes, /api writes the same as JSON.
 
-Times are ns since 1970; shares run from 0 to 1; NaN, which JSON does not have, is None there.
+Times are ns since 1970; shares run from 0 to 1; NaN, which JSON does not have, is None there. Counts of requests and
+rows are sums of weights: how many there were, exactly where all were recorded, and an estimate where they are a sample.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sardonyx_monitor.statistics.promise import Verdict
     from sardonyx_monitor.statistics.quality import Figure
@@ -21,6 +22,7 @@ class Traffic:
 
     Attributes:
         requests: how many came.
+        recorded: how many of them were recorded: fewer where the server samples.
         rows: rows in them.
         failed: requests that the server could not answer.
         refused: requests that were the caller's mistake.
@@ -28,10 +30,11 @@ class Traffic:
         p50_ms, p95_ms, p99_ms: quantiles of the duration of answered requests; None where there were none.
     """
 
-    requests: int = 0
-    rows: int = 0
-    failed: int = 0
-    refused: int = 0
+    requests: float = 0
+    recorded: int = 0
+    rows: float = 0
+    failed: float = 0
+    refused: float = 0
     per_second: float = 0.0
     p50_ms: float | None = None
     p95_ms: float | None = None
@@ -73,10 +76,10 @@ class Quality:
         comparisons: the metrics, the primary one first.
     """
 
-    answered: int
-    labelled: int
+    answered: float
+    labelled: float
     coverage: float
-    unreadable: int
+    unreadable: float
     delay_s: float | None
     comparisons: Sequence[Comparison]
 
@@ -87,19 +90,86 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteTraffic:
+    """By which route requests came to a version, and the share that they are of all that the model answered."""
+
+    route: str
+    requests: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class VersionView:
-    """One version: what it was promised to be, and what it is."""
+    """One version: what it was promised to be, and what it is.
+
+    Attributes:
+        number: of the version.
+        major: the interface generation.
+        live: whether it has the live route.
+        canary_percent: its share of the calls that name no version; None where it is no canary.
+        shadow_percent: its share of live traffic, seen and never answered; None where it is no shadow.
+        retired: whether it may not serve again.
+        registered: whether the registry holds it.
+        created_ns: when it was published.
+        author, description: of the version, by its author.
+        source_model: the source model as its library prints it.
+        charted: whether charts draw it unasked: it has a route, or is one of the newest.
+        traffic: what its callers asked.
+        routes: by which routes they came to it.
+        quality: how right its callers were answered.
+    """
 
     number: int
     major: int
     live: bool
+    canary_percent: float | None
+    shadow_percent: float | None
+    retired: bool
     registered: bool
     created_ns: int | None
     author: str
     description: str
     source_model: str
+    charted: bool
     traffic: Traffic
+    routes: Sequence[RouteTraffic]
     quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A version that is tried beside the live one, both in the same span of time.
+
+    A canary answers calls that were chosen by chance among those that name no version; a shadow is shown calls that the
+    live version answered. Calls that named a version are left out: whoever makes them is not chosen by chance.
+
+    Attributes:
+        route: ``canary`` or ``shadow``.
+        version: the one that is tried.
+        percent: its share, as the registry says now; None where it has that route no longer.
+        live: the version that it stands beside; 0 where nobody knows.
+        since_ns, until_ns: when both were asked.
+        traffic: what it was asked.
+        live_traffic: what the live version was asked.
+        agreement: the share of rows that both answered alike; None for a canary.
+        quality: how right it was.
+        practice, live_practice: the metric to look at first, of both; None where no truth is known.
+        verdict: how it stands to the live version in that metric.
+    """
+
+    route: str
+    version: int
+    percent: float | None
+    live: int
+    since_ns: int
+    until_ns: int
+    traffic: Traffic
+    live_traffic: Traffic
+    agreement: Figure | None
+    quality: Quality
+    practice: Figure | None
+    live_practice: Figure | None
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +179,9 @@ class ModelView:
     Attributes:
         name: of the model.
         default_major: the interface generation that calls without a version go to; 0 where nothing is live.
-        versions: those that are live or had traffic in the window.
+        versions: those that have a route or had traffic in the window.
         idle_versions: numbers of the others.
+        trials: canaries and shadows beside the live version.
         total: the traffic of all versions, and of calls that no version answered.
         unanswered: calls that no version answered.
     """
@@ -119,18 +190,20 @@ class ModelView:
     default_major: int
     versions: Sequence[VersionView]
     idle_versions: Sequence[int]
+    trials: Sequence[Trial]
     total: Traffic
     unanswered: Traffic
 
 
 @dataclass(frozen=True, slots=True)
 class WindowView:
-    """The span of time that a page shows."""
+    """The span of time that a page shows; ``sampled`` says that what was recorded in it is a sample with weights."""
 
     name: str
     since_ns: int
     until_ns: int
     step_s: float
+    sampled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +222,30 @@ class ModelsPage:
     window: WindowView
     registry: RegistryView
     models: Sequence[ModelView]
-    unknown_requests: int
+    unknown_requests: float
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A version took a live route."""
+    """Somebody set a route.
+
+    Attributes:
+        time_ns: when.
+        kind: ``live``, ``rolled back``, ``canary``, ``shadow`` or ``retired``.
+        version: of which version.
+        major: the interface generation.
+        percent: the share that a canary or shadow has from then on, 0 where it ended; None for the others.
+        actor: who did it.
+        reason: why, in their words.
+    """
 
     time_ns: int
+    kind: str
     version: int
     major: int
-    rolled_back: bool
+    percent: float | None
     actor: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +255,8 @@ class TrafficSeries:
     version: int
     time_ns: Sequence[int]
     per_second: Sequence[float]
-    failed: Sequence[int]
-    refused: Sequence[int]
+    failed: Sequence[float]
+    refused: Sequence[float]
     p50_ms: Sequence[float | None]
     p95_ms: Sequence[float | None]
     p99_ms: Sequence[float | None]
@@ -187,7 +272,7 @@ class QualitySeries:
         promise: what the hold-out promised, if the registry says.
         time_ns: the middle of each step.
         value, low, high: the metric with its interval; None where no truth is known.
-        labelled: rows behind it.
+        labelled: rows whose truth is known.
         coverage: the share of answered rows whose truth is known.
         mature: False where truths of that step may still be under way.
     """
@@ -199,144 +284,19 @@ class QualitySeries:
     value: Sequence[float | None]
     low: Sequence[float | None]
     high: Sequence[float | None]
-    labelled: Sequence[int]
+    labelled: Sequence[float]
     coverage: Sequence[float]
     mature: Sequence[bool]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPage:
-    """One model over time."""
+    """One model over time; ``shadow_quality`` is of what shadows answered, which no caller saw."""
 
     window: WindowView
     registry: RegistryView
     model: ModelView
     traffic: Sequence[TrafficSeries]
     quality: Sequence[QualitySeries]
+    shadow_quality: Sequence[QualitySeries]
     moments: Sequence[Moment]
-
-
-@dataclass(frozen=True, slots=True)
-class TraceSummary:
-    """One trace among others; the prediction fields are those of its first prediction, if it has one."""
-
-    trace_id: str
-    start_ns: int
-    duration_ms: float
-    spans: int
-    name: str
-    service: str
-    error: bool
-    model: str | None
-    version: int | None
-    code: str | None
-    prediction_id: str | None
-    rows: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class TracesPage:
-    """What a search found, newest first, and what can be chosen."""
-
-    window: WindowView
-    search: Mapping[str, str]
-    traces: Sequence[TraceSummary]
-    limit: int
-    models: Sequence[str]
-    versions: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened within a span."""
-
-    time_ns: int
-    name: str
-    attributes: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A part of a prediction, where its server says how long each took; offset from the trace's start."""
-
-    name: str
-    offset_ms: float
-    duration_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class SpanView:
-    """One bar of the waterfall; ``depth`` counts its ancestors, ``offset_ms`` is from the trace's start."""
-
-    span_id: str
-    parent_span_id: str
-    depth: int
-    name: str
-    kind: str
-    service: str
-    scope: str
-    start_ns: int
-    offset_ms: float
-    duration_ms: float
-    status: str
-    status_message: str
-    attributes: Mapping[str, str]
-    resource: Mapping[str, str]
-    events: Sequence[Event]
-    links: Sequence[str]
-    stages: Sequence[Stage]
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionView:
-    """One answered row of the trace, with its truth where that is known."""
-
-    span_id: str
-    prediction_id: str
-    row: int
-    model: str
-    version: int
-    answer: str
-    probabilities: Mapping[str, float]
-    truth: str | None
-    right: bool | None
-    observed_ns: int | None
-    source: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TracePage:
-    """One trace."""
-
-    trace_id: str
-    start_ns: int
-    duration_ms: float
-    services: Sequence[str]
-    spans: Sequence[SpanView]
-    predictions: Sequence[PredictionView]
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """A process that sends spans, and how many it lost before it could."""
-
-    instance: str
-    service: str
-    host: str
-    spans_dropped: int
-    seen_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class HealthPage:
-    """The monitor about itself: what it holds, and what it did not get."""
-
-    writing: bool
-    disk_full: bool
-    waiting_calls: int
-    stored: Mapping[str, int]
-    since_start: Mapping[str, Any]
-    orphan_outcomes: int
-    senders: Sequence[Sender] = field(default_factory=tuple)
-    registry: RegistryView | None = None

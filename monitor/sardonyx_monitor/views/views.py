@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sardonyx_monitor.catalog import Model
-from sardonyx_monitor.views import models, shapes, traces
+from sardonyx_monitor.views import health, inputs, models, search, shapes, trace, trace_shapes
+from sardonyx_monitor.views.traffic import read_traffic_series
 from sardonyx_monitor.views.window import DEFAULT, Window
 
 if TYPE_CHECKING:
@@ -23,13 +23,15 @@ class Views:
 
     Args:
         reader: of the store.
+        health_reader: of the store, for what is asked of the monitor itself: it waits behind no page.
         writer: of the store, for what it says of itself.
         catalog: of the registry.
         losses: what did not get in.
     """
 
-    def __init__(self, reader: Reader, writer: Writer, catalog: Catalog, losses: Losses) -> None:
+    def __init__(self, reader: Reader, health_reader: Reader, writer: Writer, catalog: Catalog, losses: Losses) -> None:
         self._reader = reader
+        self._health_reader = health_reader
         self._writer = writer
         self._catalog = catalog
         self._losses = losses
@@ -44,7 +46,7 @@ class Views:
             InvalidInput: the address asks for what there is not. So do the other methods.
         """
         window, snapshot = _window(address), self._catalog.snapshot
-        views, unknown = await self._reader.run(models.read_models, snapshot, window)
+        views, unknown, window = await self._reader.run(models.read_models, snapshot, window)
         return shapes.ModelsPage(window.view, self._registry(snapshot), views, unknown)
 
     async def model(self, name: str, address: Mapping[str, str]) -> shapes.ModelPage:
@@ -56,22 +58,29 @@ class Views:
         window, snapshot = _window(address), self._catalog.snapshot
         return await self._reader.run(self._model, snapshot, name, window)
 
-    async def traces(self, address: Mapping[str, str]) -> shapes.TracesPage:
-        """A search: ``q``, ``model``, ``version``, ``status``, ``min_ms`` and ``window``."""
-        window, search = _window(address), traces.Search.parse(address)
-        return await self._reader.run(traces.search_traces, search, self._catalog.snapshot, window)
+    async def inputs(self, name: str, address: Mapping[str, str]) -> inputs.InputsPage:
+        """The newest captured rows of one model: ``version``, ``limit`` and ``window``."""
+        window, wanted = _window(address), inputs.Wanted.parse(address)
+        return await self._reader.run(inputs.read_inputs, name, wanted, window)
 
-    async def trace(self, trace_id: str) -> shapes.TracePage:
+    async def traces(self, address: Mapping[str, str]) -> trace_shapes.TracesPage:
+        """A search: ``q``, ``model``, ``version``, ``route``, ``status``, ``min_ms`` and ``window``."""
+        window, wanted = _window(address), search.Search.parse(address)
+        return await self._reader.run(search.search_traces, wanted, self._catalog.snapshot, window)
+
+    async def trace(self, trace_id: str) -> trace_shapes.TracePage:
         """One trace.
 
         Raises:
             NotFound: it is not stored.
         """
-        return await self._reader.run(traces.read_trace, self._catalog.snapshot, trace_id)
+        return await self._reader.run(trace.read_trace, self._catalog.snapshot, trace_id)
 
-    async def health(self) -> shapes.HealthPage:
+    async def health(self) -> health.HealthPage:
         """The monitor about itself."""
-        return await self._reader.run(self._health)
+        return await self._health_reader.run(
+            health.read_health, self._writer, self._losses, self._registry(self._catalog.snapshot)
+        )
 
     def _model(self, query: Query, snapshot: Snapshot, name: str, window: Window) -> shapes.ModelPage:
         model = snapshot.models.get(name, Model())
@@ -80,22 +89,10 @@ class Views:
             window=window.view,
             registry=self._registry(snapshot),
             model=view,
-            traffic=models.read_traffic_series(query, name, window),
-            quality=models.read_quality_series(query, model, view, window),
+            traffic=read_traffic_series(query, name, window),
+            quality=models.read_series(query, model, view, window),
+            shadow_quality=models.read_shadow_series(query, model, view, window),
             moments=models.moments_of(model),
-        )
-
-    def _health(self, query: Query) -> shapes.HealthPage:
-        since_start = asdict(self._losses) | {"spans_repeated": self._writer.repeated}
-        return shapes.HealthPage(
-            writing=self._writer.alive,
-            disk_full=self._writer.disk_full,
-            waiting_calls=self._writer.waiting,
-            stored=query.row("totals"),
-            since_start=since_start,
-            orphan_outcomes=query.row("orphans")["orphans"],
-            senders=[shapes.Sender(**row) for row in query.rows("senders")],
-            registry=self._registry(self._catalog.snapshot),
         )
 
     def _registry(self, snapshot: Snapshot) -> shapes.RegistryView:

@@ -48,12 +48,14 @@ class Window:
         name: as in WINDOWS.
         since_ns, until_ns: from and to, ns since 1970.
         step_ns: the width of one point of a chart.
+        sampled: whether some of the requests recorded in it stand for others too.
     """
 
     name: str
     since_ns: int
     until_ns: int
     step_ns: int
+    sampled: bool = False
 
     @classmethod
     def parse(cls, name: str) -> Window:
@@ -71,14 +73,13 @@ class Window:
 
     def narrowed(self, query: Query, model: str = "") -> Window:
         """From the first request on: charts of a young model use their whole width."""
-        first = query.row("first_request", {"since_ns": self.since_ns, "model": model}, of_model=bool(model))[
-            "first_ns"
-        ]
+        found = query.row("first_request", {"since_ns": self.since_ns, "model": model}, of_model=bool(model))
+        first = found["first_ns"]
         if first is None:
             return self
         step_ns = step_of(self.until_ns - first)
         # On a whole step, so that points stay where they are from one look to the next.
-        return Window(self.name, first - first % step_ns, self.until_ns, step_ns)
+        return Window(self.name, first - first % step_ns, self.until_ns, step_ns, found["sampled"])
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -93,7 +94,7 @@ class Window:
     @property
     def view(self) -> WindowView:
         """For a page."""
-        return WindowView(self.name, self.since_ns, self.until_ns, self.step_ns / _S)
+        return WindowView(self.name, self.since_ns, self.until_ns, self.step_ns / _S, self.sampled)
 
     @property
     def steps_over(self) -> int:

@@ -36,16 +36,20 @@ class Api:
         """One model: shapes.ModelPage."""
         return to_json(await self._views.model(request.path_params["name"], request.query_params))
 
+    async def inputs(self, request: Request) -> Response:
+        """The newest captured rows of one model: inputs.InputsPage."""
+        return to_json(await self._views.inputs(request.path_params["name"], request.query_params))
+
     async def traces(self, request: Request) -> Response:
-        """A search: shapes.TracesPage."""
+        """A search: trace_shapes.TracesPage."""
         return to_json(await self._views.traces(request.query_params))
 
     async def trace(self, request: Request) -> Response:
-        """One trace: shapes.TracePage."""
+        """One trace: trace_shapes.TracePage."""
         return to_json(await self._views.trace(request.path_params["trace_id"]))
 
     async def health(self, _request: Request) -> Response:
-        """The monitor about itself: shapes.HealthPage."""
+        """The monitor about itself: health.HealthPage."""
         return to_json(await self._views.health())
 
 

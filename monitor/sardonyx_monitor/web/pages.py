@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import RedirectResponse
 
-from sardonyx_monitor.views.traces import TRACE_ID
+from sardonyx_monitor.views.search import ROUTES, TRACE_ID
 from sardonyx_monitor.views.window import DEFAULT, WINDOWS
 from sardonyx_monitor.web.templates import render
 
@@ -44,7 +44,7 @@ class Pages:
         if TRACE_ID.fullmatch(text) and len(page.traces) == 1:
             return RedirectResponse(f"/traces/{text.lower()}", status_code=303)
         chosen = request.query_params.get("window") or DEFAULT
-        return render("traces.html", page=page, windows=WINDOWS, window=chosen, section="traces")
+        return render("traces.html", page=page, windows=WINDOWS, routes=ROUTES, window=chosen, section="traces")
 
     async def trace(self, request: Request) -> Response:
         """One trace as a waterfall."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
+
+from sardonyx_monitor.listening import listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sardonyx.address import Address
 
 #: Pages under way get so long to end when the monitor stops.
-GRACE_S: Final = 2
+GRACE_S: Final = 2.0
 
 
 class _Server(uvicorn.Server):
@@ -36,14 +37,7 @@ class WebServer:
     """
 
     def __init__(self, app: Starlette) -> None:
-        settings = uvicorn.Config(
-            app,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            timeout_graceful_shutdown=GRACE_S,
-            server_header=False,
-        )
+        settings = uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, server_header=False)
         self._server = _Server(settings)
         self._task: asyncio.Task[None] | None = None
 
@@ -51,17 +45,20 @@ class WebServer:
         """Begin to serve; the port.
 
         Raises:
-            OSError: the address cannot be had.
+            AddressRefused: the address cannot be had.
         """
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        listener = socket.create_server((address.host, address.port), family=family, backlog=128)
+        listener = listen(address, "--web")
         port: int = listener.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve([listener]), name="web")
         return port
 
     async def stop(self) -> None:
-        """Finish what runs. Safe twice, and before start."""
+        """Finish what runs, and hang up on whoever does not read. Safe twice, and before start."""
         if self._task is not None:
             self._server.should_exit = True
+            await asyncio.wait([self._task], timeout=GRACE_S)
+            # Uvicorn's own limit cancels the page instead, and writes that as an error with a traceback.
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()
             await self._task
             self._task = None

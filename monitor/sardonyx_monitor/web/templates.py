@@ -49,6 +49,20 @@ def rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def number(value: float) -> str:
+    """A number as short as it can be said: 5, 12.5, 0.0013."""
+    return f"{value:.4g}"
+
+
+def shown(value: Any) -> str:
+    """A captured value: text as it is, numbers short, lists with commas; nothing where there is none."""
+    if isinstance(value, list):
+        return ", ".join(shown(each) for each in value)
+    if value is None:
+        return NOTHING
+    return number(value) if isinstance(value, float) else str(value)
+
+
 def ms(value: float | None) -> str:
     """Milliseconds with three digits."""
     if value is None:
@@ -130,5 +144,6 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters |= {
-    each.__name__: each for each in (count, rate, ms, percent, metric, metric_name, seconds, moment, strip)
+    each.__name__: each
+    for each in (count, rate, number, shown, ms, percent, metric, metric_name, seconds, moment, strip)
 }

@@ -1,7 +1,15 @@
-{# The answered rows of one version with their truths: what quality and confusion are computed from. #}
+{#
+The answered rows of one version with their truths: what quality and confusion are computed from. A shadow answers under
+the id of the answer that the caller got, so a truth joins to both: they are told apart by their route.
+#}
 with answered as (
     select * from predictions
     where model = $model and version = $version and start_ns >= $since_ns and start_ns < $until_ns
+{% if of_route %}
+        and route = $route
+{% else %}
+        and route <> 'shadow'
+{% endif %}
 ),
 {% include "latest.sql" %},
 labelled as (
@@ -10,6 +18,7 @@ labelled as (
         answered.label,
         answered.value,
         answered.vector,
+        answered.weight,
         latest.prediction_id is not null as known,
         latest.number,
         latest.observe_ns,
@@ -25,6 +34,8 @@ labelled as (
 scored as (
     select
         *,
+        -- Whether the truth is one that this model could give.
+        known and (case when $regression then number is not null else truth > 0 or len($classes) = 0 end) as readable,
         -- scikit-learn clips probabilities at the smallest step of a double above 1.
         case
             when truth > 0 and {{ sql.finite("vector[truth]") }} then greatest(vector[truth], 2.220446049250313e-16)

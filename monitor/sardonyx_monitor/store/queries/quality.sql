@@ -1,29 +1,44 @@
-{% include "labelled.sql" %}
-select
-{% if over_time %}
-    {{ sql.quotient("start_ns - $since_ns", "$step_ns") }} as step,
-{% endif %}
-    count(*) as answered,
-    count(*) filter (where known) as labelled,
-    count(*) filter (where known and (case when $regression then number is null else truth = 0 and len($classes) > 0 end)) as unreadable,
-    count(*) filter (where known and correct) as correct,
-    count(likely) as scored,
-    coalesce(sum(-ln(likely)), 0) as log_loss,
-    coalesce(sum(ln(likely) * ln(likely)), 0) as log_loss_squares,
-    coalesce(sum(brier), 0) as brier,
-    coalesce(sum(brier * brier), 0) as brier_squares,
-    count(error) as measured,
-    coalesce(sum(abs(error)), 0) as absolute,
-    coalesce(sum(error * error), 0) as squares,
-    coalesce(sum(error * error * error * error), 0) as quartics,
-    {{ sql.quantile("observe_ns - start_ns", 0.9) }} filter (where known) as delay_ns
-from (
+{% import "quantiles.sql" as quantiles %}
+{% include "labelled.sql" %},
+measured as (
     select
         *,
         -- Binary: of the second class, which is half of the sum over both.
-        ({{ sql.square_sum("vector") }} - 2 * likely + 1) / (case when $binary then 2 else 1 end) as brier
+        ({{ sql.square_sum("vector") }} - 2 * likely + 1) / (case when $binary then 2 else 1 end) as brier,
+        observe_ns - start_ns as delay
     from scored
-) as rows_scored
+),
+ranked as (
+    select
+        *{% if sampled and not over_time %},
+        {{ quantiles.ranked("delay", "known") }}
+{% endif %}
+
+    from measured
+)
+select
+{% if over_time %}
+    {{ sql.quotient("start_ns - $since_ns", "$step_ns") }} as step,
+{% else %}
+    {{ quantiles.quantile("delay", 0.9, "known", sampled) }} as delay_ns,
+{% endif %}
+    coalesce(sum(weight), 0) as answered,
+    coalesce(sum(weight) filter (where known), 0) as labelled,
+    coalesce(sum(weight) filter (where known and not readable), 0) as unreadable,
+    coalesce(sum(weight) filter (where readable and correct), 0) as correct,
+    coalesce(sum(weight * -ln(likely)), 0) as log_loss,
+    coalesce(sum(weight * ln(likely) * ln(likely)), 0) as log_loss_squares,
+    coalesce(sum(weight * brier), 0) as brier,
+    coalesce(sum(weight * brier * brier), 0) as brier_squares,
+    coalesce(sum(weight * abs(error)), 0) as absolute,
+    coalesce(sum(weight * error * error), 0) as squares,
+    coalesce(sum(weight * error * error * error * error), 0) as quartics,
+{% for name, counts in [("readable", "readable"), ("scored", "likely is not null"), ("measured", "error is not null")] %}
+    count(*) filter (where {{ counts }}) as {{ name }}_rows,
+    coalesce(sum(weight) filter (where {{ counts }}), 0) as {{ name }}_weight,
+    coalesce(sum(weight * weight) filter (where {{ counts }}), 0) as {{ name }}_squares{{ "," if not loop.last }}
+{% endfor %}
+from ranked
 {% if over_time %}
 group by step
 order by step

@@ -23,8 +23,17 @@ with found as (
 {% if of_failures %}
         and (requests.code <> 'OK')
 {% endif %}
-{% if of_prediction %}
-        and requests.prediction_id = $prediction_id
+{% if of_route %}
+        and requests.route = $route
+{% endif %}
+{% if of_text %}
+        and (
+            requests.prediction_id = $text
+            or requests.batch_id = $text
+            or (requests.trace_id, requests.span_id) in (
+                select trace_id, span_id from members where prediction_id = $text
+            )
+        )
 {% endif %}
 {% if of_trace %}
         and spans.TraceId = $trace_id
@@ -57,12 +66,15 @@ described as (
     ) as spans_found
     group by trace_id
 )
-select described.*, first.model, first.version, first.code, first.prediction_id, first.row_count
+select described.*, first.model, first.version, first.code, first.prediction_id, first.row_count,
+    first.route, first.caller, first.weight, first.batch_id, first.batch_requests
 from described
 left join (
     select trace_id, arg_min(model, start_ns) as model, arg_min(version, start_ns) as version,
         arg_min(code, start_ns) as code, arg_min(prediction_id, start_ns) as prediction_id,
-        arg_min(row_count, start_ns) as row_count
+        arg_min(row_count, start_ns) as row_count, arg_min(route, start_ns) as route,
+        arg_min(caller, start_ns) as caller, arg_min(weight, start_ns) as weight,
+        arg_min(batch_id, start_ns) as batch_id, arg_min(batch_requests, start_ns) as batch_requests
     from requests
     where trace_id in (select trace_id from found)
     group by trace_id

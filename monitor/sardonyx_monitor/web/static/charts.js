@@ -22,7 +22,7 @@ function layout(id, model, extra = {}) {
     legend: { orientation: "h", x: 0, y: 1.04, yanchor: "bottom" },
     // The same value at each update: what a person hid or zoomed stays.
     uirevision: "same",
-    shapes: model.moments.filter((each) => within(each, model.window)).map(momentLine),
+    shapes: momentLines(model),
     ...extra,
     xaxis: { ...axis, type: "date", range: zooms.get(id) ?? [model.window.since, model.window.until], ...extra.xaxis },
     yaxis: { ...axis, rangemode: "tozero", ...extra.yaxis },
@@ -31,12 +31,54 @@ function layout(id, model, extra = {}) {
 
 const within = (moment, window) => moment.time >= window.since && moment.time <= window.until;
 
-function momentLine(moment) {
+// Of acts that lie so close that their words would cover each other, the last one has its words.
+const APART = 1 / 12;
+
+function momentLines(model) {
+  const shown = model.moments.filter((each) => within(each, model.window));
+  const apart = APART * (Date.parse(model.window.until) - Date.parse(model.window.since));
+  const isClear = (each, next) => !next || Date.parse(next.time) - Date.parse(each.time) > apart;
+  return shown.map((each, index) => momentLine(each, isClear(each, shown[index + 1])));
+}
+
+const ACTS = { "rolled back": "back to" };
+const share = ({ percent }) => (percent === null ? "" : percent ? ` ${percent} %` : " ended");
+
+function momentLine(moment, isNamed) {
   return {
     type: "line", x0: moment.time, x1: moment.time, yref: "paper", y0: 0, y1: 1,
     line: { color: versionColour(moment.version), width: 1, dash: "dot" },
-    label: { text: `${moment.rolled_back ? "back to" : "live"} ${moment.version}`, font: { size: 10, color: versionColour(moment.version) }, textposition: "end", textangle: 0, yanchor: "top", padding: 2 },
+    label: { text: isNamed ? `${ACTS[moment.kind] ?? moment.kind} ${moment.version}${share(moment)}` : "", font: { size: 10, color: versionColour(moment.version) }, textposition: "end", textangle: 0, yanchor: "top", padding: 2 },
   };
+}
+
+// Of many versions only those with a route and the newest are drawn, unless a person chooses otherwise.
+const versions = document.getElementById("versions");
+const chosen = new Map();
+
+function drawnVersions(model) {
+  const known = model.model.versions.toReversed();
+  const isDrawn = ({ number, charted }) => chosen.get(number) ?? charted;
+  versions.hidden = known.every((version) => version.charted && isDrawn(version));
+  const offered = new Map([...versions.querySelectorAll("input")].map((box) => [Number(box.value), box]));
+  for (const version of known) {
+    const box = offered.get(version.number) ?? offer(version.number);
+    box.checked = isDrawn(version);
+  }
+  const hidden = new Set(known.filter((version) => !isDrawn(version)).map(({ number }) => number));
+  return (series) => series.filter(({ version }) => !hidden.has(version));
+}
+
+function offer(number) {
+  const box = Object.assign(document.createElement("input"), { type: "checkbox", value: number });
+  box.addEventListener("change", () => {
+    chosen.set(number, box.checked);
+    draw();
+  });
+  const label = document.createElement("label");
+  label.append(box, versionName(number));
+  versions.append(label);
+  return box;
 }
 
 const byVersion = (series) => series.toSorted((one, other) => one.version - other.version);
@@ -73,11 +115,12 @@ function coverage(model) {
 }
 
 function accuracy(model) {
-  return byVersion(model.quality).flatMap((series) => {
+  return [...byVersion(model.quality), ...byVersion(model.shadow_quality).map((series) => ({ ...series, shadow: true }))].flatMap((series) => {
     const scale = SHARES.has(series.metric) ? 100 : 1;
     const scaled = (values) => values.map((value) => (value === null ? null : value * scale));
     const own = versionColour(series.version);
-    const group = { legendgroup: series.version, hoverinfo: "skip", showlegend: false };
+    const legendgroup = series.shadow ? `shadow ${series.version}` : series.version;
+    const group = { legendgroup, hoverinfo: "skip", showlegend: false };
     const promised = series.promise
       ? [line({ time: [series.time[0], series.time.at(-1)] }, [series.promise.value * scale, series.promise.value * scale], { ...group, mode: "lines", line: { color: own, dash: "dash", width: 1.4 } })]
       : [];
@@ -86,10 +129,10 @@ function accuracy(model) {
       line(series, scaled(series.low), { ...group, mode: "lines", line: { width: 0, color: own }, fill: "tonexty", fillcolor: faint(own) }),
       ...promised,
       line(series, scaled(series.value), {
-        name: versionName(series.version), legendgroup: series.version, mode: "lines+markers",
-        line: { color: own, width: 2 },
+        name: series.shadow ? `${versionName(series.version)}, shadow` : versionName(series.version), legendgroup, mode: "lines+markers",
+        line: { color: own, width: 2, dash: series.shadow ? "dot" : "solid" },
         marker: { size: 6, symbol: series.mature.map((mature) => (mature ? "circle" : "circle-open")) },
-        text: series.labelled.map((rows, at) => `${rows} truths, ${(100 * series.coverage[at]).toFixed(0)} % known`),
+        text: series.labelled.map((rows, at) => `${rows.toLocaleString("en", { maximumFractionDigits: 0 })} truths, ${(100 * series.coverage[at]).toFixed(0)} % known`),
         hovertemplate: `%{y:.4g}${scale === 100 ? " %" : ""} (%{text})`,
       }),
     ];
@@ -121,6 +164,8 @@ async function draw() {
   const answer = await fetch(charts.dataset.source);
   if (!answer.ok) return;
   const model = await answer.json();
+  const drawn = drawnVersions(model);
+  for (const name of ["traffic", "quality", "shadow_quality"]) model[name] = drawn(model[name]);
   const draws = [
     ["accuracy", accuracy(model), accuracyAxis(model)],
     ["traffic", traffic(model)],

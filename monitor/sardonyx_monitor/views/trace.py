@@ -1,121 +1,25 @@
-"""Traces: a search among them, and one as a waterfall."""
+"""One trace, as a waterfall."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict, dataclass
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from sardonyx import telemetry
 from sardonyx.errors import InvalidInput, NotFound, Violation
-from sardonyx_monitor.views import shapes
+from sardonyx_monitor.views import trace_shapes as shapes
+from sardonyx_monitor.views.search import TRACE_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sardonyx_monitor.catalog import Snapshot
     from sardonyx_monitor.store.reader import Query
-    from sardonyx_monitor.views.window import Window
 
-LIMIT: Final = 100
 #: A waterfall of more bars than this is not read by anybody, and takes a browser seconds.
 SPANS_MAX: Final = 2000
 ROWS_MAX: Final = 1024
-TRACE_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
-#: Any code but OK.
-FAILURES: Final = "failures"
-_CODE: Final = re.compile(r"[A-Z_]{2,32}")
 _MS: Final = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What is looked for; empty fields say nothing.
-
-    Attributes:
-        text: a trace id or a prediction id.
-        model: its name.
-        version: its number.
-        status: a gRPC code's name, or ``failures``.
-        duration_ms: at least so long.
-    """
-
-    text: str = ""
-    model: str = ""
-    version: str = ""
-    status: str = ""
-    duration_ms: str = ""
-
-    @classmethod
-    def parse(cls, query: Mapping[str, str]) -> Search:
-        """From the page's address: ``q``, ``model``, ``version``, ``status``, ``min_ms``.
-
-        Raises:
-            InvalidInput: a field is not of its form; all that are wrong are named.
-        """
-        search = cls(
-            text=query.get("q", "").strip(),
-            model=query.get("model", "").strip(),
-            version=query.get("version", "").strip(),
-            status=query.get("status", "").strip(),
-            duration_ms=query.get("min_ms", "").strip(),
-        )
-        faults = list(search._faults())
-        if faults:
-            raise InvalidInput(faults)
-        return search
-
-    @property
-    def is_trace_id(self) -> bool:
-        """Whether the text is the id of a trace."""
-        return bool(TRACE_ID.fullmatch(self.text))
-
-    def _faults(self) -> Iterable[Violation]:
-        if self.version and not (self.version.isascii() and self.version.isdigit() and len(self.version) < 19):
-            yield Violation("version", f"{self.version!r} is no version. Give a number, such as 3.")
-        if self.status and self.status != FAILURES and not _CODE.fullmatch(self.status):
-            yield Violation("status", f"{self.status!r} is no status. Give {FAILURES}, or a gRPC code such as OK.")
-        if self.duration_ms and _milliseconds(self.duration_ms) is None:
-            yield Violation("min_ms", f"{self.duration_ms!r} is no duration. Give milliseconds, such as 2.5.")
-
-
-def search_traces(query: Query, search: Search, snapshot: Snapshot, window: Window) -> shapes.TracesPage:
-    """The newest traces that fit. A trace's id finds it whatever the window is."""
-    by_id = search.is_trace_id
-    parameters = {
-        "since_ns": 0 if by_id else window.since_ns,
-        "until_ns": window.until_ns,
-        "duration_ns_min": int((_milliseconds(search.duration_ms) or 0) * _MS),
-        "model": search.model,
-        "version": int(search.version or 0),
-        "code": search.status,
-        "prediction_id": search.text,
-        "trace_id": search.text.lower(),
-        "limit": LIMIT,
-    }
-    of_prediction = bool(search.text) and not by_id
-    rows = query.rows(
-        "search",
-        parameters,
-        of_requests=bool(search.model or search.version or search.status or of_prediction),
-        of_model=bool(search.model),
-        of_version=bool(search.version),
-        of_code=bool(search.status) and search.status != FAILURES,
-        of_failures=search.status == FAILURES,
-        of_prediction=of_prediction,
-        of_trace=by_id,
-    )
-    known = query.rows("known_models", {"since_ns": window.since_ns})
-    models = sorted({*snapshot.models, *(row["model"] for row in known)})
-    versions = sorted({row["version"] for row in known if search.model in ("", row["model"])}, reverse=True)
-    return shapes.TracesPage(
-        window=window.view,
-        search=asdict(search),
-        traces=[_summary(row) for row in rows],
-        limit=LIMIT,
-        models=models,
-        versions=versions,
-    )
 
 
 def read_trace(query: Query, snapshot: Snapshot, trace_id: str) -> shapes.TracePage:
@@ -134,16 +38,28 @@ def read_trace(query: Query, snapshot: Snapshot, trace_id: str) -> shapes.TraceP
         )
     truncated, rows = len(rows) > SPANS_MAX, rows[:SPANS_MAX]
     start_ns = min(row["start_ns"] for row in rows)
-    predictions = query.rows("trace_predictions", {"trace_id": trace_id.lower(), "limit": ROWS_MAX})
+    found = {"trace_id": trace_id.lower(), "limit": ROWS_MAX}
+    predictions, requests = query.rows("trace_predictions", found), _requests(query, found)
     return shapes.TracePage(
         trace_id=trace_id.lower(),
         start_ns=start_ns,
         duration_ms=(max(row["start_ns"] + row["duration_ns"] for row in rows) - start_ns) / _MS,
         services=sorted({row["service"] for row in rows}),
-        spans=[_span(row, depth, start_ns) for row, depth in _by_parent(rows)],
+        spans=[_span(row, depth, start_ns, requests.get(row["span_id"])) for row, depth in _by_parent(rows)],
         predictions=[_prediction(row, snapshot) for row in predictions],
         truncated=truncated,
     )
+
+
+def _requests(query: Query, found: dict[str, Any]) -> dict[str, tuple[dict[str, Any], list[shapes.InputView]]]:
+    """What is known of the requests of a trace, with their captured rows, by the id of the span."""
+    requests: dict[str, tuple[dict[str, Any], list[shapes.InputView]]] = {
+        row["span_id"]: (row, []) for row in query.rows("trace_requests", found)
+    }
+    for row in query.rows("trace_inputs", found):
+        if row["span_id"] in requests:
+            requests[row["span_id"]][1].append(_input(row))
+    return requests
 
 
 def _by_parent(rows: Sequence[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], int]]:
@@ -166,7 +82,12 @@ def _by_parent(rows: Sequence[dict[str, Any]]) -> Iterable[tuple[dict[str, Any],
             stack += [(child, depth + 1) for child in reversed(children.get(row["span_id"], []))]
 
 
-def _span(row: Mapping[str, Any], depth: int, start_ns: int) -> shapes.SpanView:
+def _span(
+    row: Mapping[str, Any],
+    depth: int,
+    start_ns: int,
+    request: tuple[Mapping[str, Any], Sequence[shapes.InputView]] | None,
+) -> shapes.SpanView:
     offset_ms = (row["start_ns"] - start_ns) / _MS
     return shapes.SpanView(
         span_id=row["span_id"],
@@ -191,7 +112,46 @@ def _span(row: Mapping[str, Any], depth: int, start_ns: int) -> shapes.SpanView:
         ],
         links=[f"{trace}/{span}" for trace, span in zip(row["link_trace_id"], row["link_span_id"], strict=True)],
         stages=list(_stages(row["attributes"], offset_ms)),
+        request=_request(*request, row["attributes"]) if request else None,
     )
+
+
+def _request(
+    row: Mapping[str, Any], inputs: Sequence[shapes.InputView], attributes: Mapping[str, str]
+) -> shapes.RequestView:
+    return shapes.RequestView(
+        prediction_id=row["prediction_id"],
+        model=row["model"],
+        version=row["version"],
+        route=row["route"],
+        code=row["code"],
+        rows=row["row_count"],
+        caller=row["caller"],
+        weight=row["weight"],
+        batch_id=row["batch_id"],
+        batch_rows=row["batch_rows"],
+        batch_requests=row["batch_requests"],
+        batch_members=_ids(attributes.get(telemetry.BATCH_PREDICTION_IDS, "")),
+        members=_ids(attributes.get(telemetry.PREDICTION_IDS, "")),
+        live_version=row["live_version"],
+        agreement=row["agreement"],
+        inputs=inputs,
+    )
+
+
+def _input(row: Mapping[str, Any]) -> shapes.InputView:
+    return shapes.InputView(
+        row["request_row"], row["prediction_id"], row["row_index"], row["probability"], json.loads(row["data"])
+    )
+
+
+def _ids(text: str) -> list[str]:
+    """Prediction ids from an attribute, which anybody may have written."""
+    try:
+        found = json.loads(text) if text else []
+    except ValueError:
+        return []
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
 def _stages(attributes: Mapping[str, str], offset_ms: float) -> Iterable[shapes.Stage]:
@@ -219,6 +179,7 @@ def _prediction(row: Mapping[str, Any], snapshot: Snapshot) -> shapes.Prediction
         row=row["row_index"],
         model=row["model"],
         version=row["version"],
+        route=row["route"],
         answer=row["label"] if row["label"] is not None else _number(row["value"]),
         probabilities=dict(zip(names, vector, strict=True)) if row["label"] is not None else {},
         truth=(truth if isinstance(truth, str) else _number(truth)) if known else None,
@@ -226,31 +187,6 @@ def _prediction(row: Mapping[str, Any], snapshot: Snapshot) -> shapes.Prediction
         observed_ns=row["observe_ns"],
         source=row["source"],
     )
-
-
-def _summary(row: Mapping[str, Any]) -> shapes.TraceSummary:
-    return shapes.TraceSummary(
-        trace_id=row["trace_id"],
-        start_ns=row["start_ns"],
-        duration_ms=row["duration_ns"] / _MS,
-        spans=row["spans"],
-        name=row["name"],
-        service=row["service"],
-        error=row["error"],
-        model=row["model"],
-        version=row["version"],
-        code=row["code"],
-        prediction_id=row["prediction_id"],
-        rows=row["row_count"],
-    )
-
-
-def _milliseconds(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value <= 1e9 else None
 
 
 def _number(value: float | None) -> str:

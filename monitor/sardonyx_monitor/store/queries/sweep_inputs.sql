@@ -1,0 +1,1 @@
+delete from inputs where start_ns < $before_ns

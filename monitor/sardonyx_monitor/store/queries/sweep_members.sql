@@ -1,0 +1,1 @@
+delete from members where start_ns < $before_ns
