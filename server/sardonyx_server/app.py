@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -11,12 +13,25 @@ from sardonyx import __version__
 from sardonyx.address import Address
 from sardonyx.errors import RegistryError
 from sardonyx.registry import Registry
-from sardonyx_server.config import Config, default_workers, parse_endpoint
-from sardonyx_server.log import set_up_logging
+from sardonyx_server.access.command import token
+from sardonyx_server.access.files import AccessFileError
+from sardonyx_server.access.startup import check_files, check_options
+from sardonyx_server.commands import DefaultGroup
+from sardonyx_server.config import (
+    CAPTURE_ROWS_PER_S_MAX,
+    CPU,
+    Config,
+    default_workers,
+    parse_endpoint,
+    parse_models,
+    parse_providers,
+)
+from sardonyx_server.log import LOG, set_up_logging
 from sardonyx_server.supervisor import Supervisor
+from sardonyx_server.telemetry.collector import COMPRESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 EXAMPLE = """
 \b
@@ -25,6 +40,15 @@ Example:
       --otlp-endpoint http://127.0.0.1:4317
 
 Every option is also an environment variable: --registry is SARDONYX_REGISTRY.
+"""
+
+CHECK_EXAMPLE = """
+\b
+Example:
+  sardonyx-server check --registry registry/ && sardonyx-server --registry registry/
+
+\b
+Exit codes: 0 all of it would serve, 1 something would not (the table says what), 2 wrong usage.
 """
 
 
@@ -40,9 +64,19 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Param
     return callback
 
 
-@click.command(epilog=EXAMPLE, context_settings={"auto_envvar_prefix": "SARDONYX", "show_default": True})
+#: Every option of every command is an environment variable too, under the same name.
+_SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
+
+
+@click.command("serve", short_help="What runs where no command is named.", epilog=EXAMPLE, context_settings=_SETTINGS)
 @click.option(
     "--registry", required=True, help="Where versions come from: a directory, or a URL such as s3://bucket/models."
+)
+@click.option(
+    "--models",
+    default="",
+    callback=_parsed(parse_models),
+    help="Serve these models only, such as flight-delay,arrival; empty: all. One that is not there yet may come.",
 )
 @click.option(
     "--listen",
@@ -60,9 +94,39 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 @click.option(
     "--otlp-endpoint",
     default="",
+    envvar=["SARDONYX_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"],
     callback=_parsed(parse_endpoint),
     help="OTLP/gRPC collector for spans, such as http://127.0.0.1:4317; empty: none are sent.",
 )
+@click.option(
+    "--otlp-compression",
+    default=COMPRESSIONS[0],
+    envvar=["SARDONYX_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"],
+    type=click.Choice(COMPRESSIONS),
+    help="For a collector that is far away.",
+)
+@click.option(
+    "--trace-ratio",
+    default=1.0,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of predictions that get a span. Failed and slow ones and sampled traces do in any case.",
+)
+@click.option(
+    "--slow-ms", default=100.0, type=click.FloatRange(0), help="What takes so long gets a span at any --trace-ratio."
+)
+@click.option(
+    "--capture-rows-per-s",
+    default=10.0,
+    type=click.FloatRange(0, CAPTURE_ROWS_PER_S_MAX),
+    help="Input rows that each worker adds to its spans; 0: none.",
+)
+@click.option(
+    "--metrics-port",
+    default=0,
+    type=click.IntRange(0, 65_535),
+    help="Prometheus metrics of all workers, on the host of --listen; 0: none.",
+)
+@click.option("--log-requests", is_flag=True, help="Write a log line for each prediction.")
 @click.option(
     "--poll-interval-s", default=1.0, type=click.FloatRange(0.01, 3600), help="How often the registry is read."
 )
@@ -80,21 +144,93 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Param
     help="Rows that may wait for models in one worker; more are refused.",
 )
 @click.option(
+    "--batch-rows-max",
+    default=1024,
+    type=click.IntRange(1),
+    help="Rows of several requests that one run of a model takes together; 1: each request has its own.",
+)
+@click.option(
+    "--batch-delay-ms",
+    default=0.0,
+    type=click.FloatRange(0, 1000),
+    help="How long a request waits for others to share its run; 0: it takes those that came while the model was busy.",
+)
+@click.option(
     "--message-bytes-max", default=64 * 1024 * 1024, type=click.IntRange(1024), help="The largest request that is read."
 )
+@click.option("--text-bytes-max", default=65_536, type=click.IntRange(1), help="The longest text that a row may hold.")
 @click.option("--onnx-threads", default=1, type=click.IntRange(1, 256), help="Threads inside one run of a model.")
+@click.option(
+    "--providers",
+    default=CPU,
+    callback=_parsed(parse_providers),
+    help="Execution providers of ONNX Runtime, separated by commas, the preferred one first.",
+)
+@click.option("--tls-cert", default="", help="The server's certificate, PEM; read again when it changes.")
+@click.option("--tls-key", default="", help="Its private key, PEM.")
+@click.option("--tls-client-ca", default="", help="Roots of the certificates that callers must show, PEM: mutual TLS.")
+@click.option("--token-file", default="", help="Callers' tokens and rights; `sardonyx-server token` makes them.")
+@click.option("--reflection/--no-reflection", default=True, help="Whether server reflection answers.")
 @click.option("--log-format", default="text", type=click.Choice(["text", "json"]), help="For people or for machines.")
 @click.version_option(__version__, allow_from_autoenv=False)
-def main(listen: Address, log_format: str, **options: Any) -> None:
+def serve(**options: Any) -> None:
     """Serve every model that the registry says is live, over gRPC.
 
     Speaks the Open Inference Protocol v2, grpc.health.v1, server reflection and sardonyx.serving.v1.ModelService. New
     versions are picked up while requests run. SIGTERM ends it without losing one.
     """
-    config = Config(host=listen.host, port=listen.port, json_logs=log_format == "json", **options)
+    config = _configured(**options)
     set_up_logging(json_lines=config.json_logs)
-    try:
+    with _sentences():
+        for warning in check_files(config):
+            LOG.warning(warning)
         Registry(config.registry)
-    except RegistryError as error:
-        raise click.ClickException(error.message) from None
     sys.exit(Supervisor(config).run())
+
+
+@click.command(
+    "check",
+    short_help="Load and prove what would be served, and end.",
+    epilog=CHECK_EXAMPLE,
+    context_settings=_SETTINGS,
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def check(*, as_json: bool, **options: Any) -> None:
+    """Load and prove every version that a server with these options would serve, without serving it.
+
+    Takes the options of serving, so that a server's own command line or environment is what is checked: its
+    configuration, the registry, and each version's bytes, graph and golden rows on this host's runtime.
+    """
+    # Only here: it loads ONNX Runtime, which a supervisor does without.
+    from sardonyx_server.check import check_registry, shown
+
+    config = _configured(**options)
+    with _sentences():
+        for warning in check_files(config):
+            click.echo(warning, err=True)
+        report = check_registry(config, lambda line: click.echo(line, err=True))
+    click.echo(json.dumps(report.as_data(), indent=2) if as_json else shown(report))
+    sys.exit(0 if report.passed else 1)
+
+
+check.params[:0] = [option for option in serve.params if option.name != "version"]
+main = DefaultGroup(serve, check, token)
+
+
+def _configured(listen: Address, log_format: str, **options: Any) -> Config:
+    """The configuration of a server; what of it cannot be used ends the program with a sentence."""
+    config = Config(host=listen.host, port=listen.port, json_logs=log_format == "json", **options)
+    try:
+        check_options(config)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return config
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """What the operator can mend is a sentence and exit 1, never a traceback."""
+    try:
+        yield
+    except (RegistryError, AccessFileError) as error:
+        raise click.ClickException(str(error)) from None

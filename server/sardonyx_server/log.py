@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LOG: Final = logging.getLogger("sardonyx.server")
 
@@ -20,14 +23,29 @@ class _JsonLines(logging.Formatter):
             "process": record.process,
             "message": record.getMessage(),
         }
+        line.update(_fields(record))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
+class _Lines(logging.Formatter):
+    """A line for people. Fields follow the message as ``name=value``, in JSON: a caller's text stays one line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        fields = "".join(f" {name}={json.dumps(value)}" for name, value in _fields(record).items())
+        return super().formatMessage(record) + fields
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
+    """What a line says beside its message: given to the logger as ``extra={"fields": {…}}``."""
+    fields: Mapping[str, Any] = getattr(record, "fields", {})
+    return fields
+
+
 def set_up_logging(*, json_lines: bool) -> None:
     """Write this process's log lines to standard error."""
     handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)-7s [%(process)d] %(message)s")
+    text = _Lines("%(asctime)s %(levelname)-7s [%(process)d] %(message)s")
     handler.setFormatter(_JsonLines() if json_lines else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

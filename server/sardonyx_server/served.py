@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from sardonyx.registry.v1.interface_pb2 import (
+    OUTPUT_KIND_LABEL,
+    OUTPUT_KIND_PROBABILITIES,
+    OUTPUT_KIND_VALUE,
+    OutputKind,
+)
 from sardonyx_server.decode import Decoder
 from sardonyx_server.encode import Encoder
 
@@ -12,29 +18,36 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sardonyx.registry.v1.manifest_pb2 import Manifest
-    from sardonyx_server.runner import Runner
+    from sardonyx_server.batcher import Batcher
+    from sardonyx_server.bounds import Bounds
+
+KINDS: Final = (OUTPUT_KIND_LABEL, OUTPUT_KIND_PROBABILITIES, OUTPUT_KIND_VALUE)
 
 
 class Served:
     """A ready version with everything that a request needs, made once.
 
-    Entered by each request for as long as it needs the version: an unload waits for the last to leave. All of it
-    happens on the event loop, so a plain counter does.
+    Entered by each request for as long as it waits for the version's answer: an unload waits for the last to leave. All
+    of it happens on the event loop, so a plain counter does, and a request that does not wait need not enter.
 
     Args:
         manifest: the version's.
-        runner: runs its session.
+        batcher: runs its session.
+        bounds: how large a request may be.
         released: called when the last request has left.
     """
 
-    def __init__(self, manifest: Manifest, runner: Runner, released: Callable[[], None]) -> None:
+    def __init__(self, manifest: Manifest, batcher: Batcher, bounds: Bounds, released: Callable[[], None]) -> None:
         self.manifest = manifest
         self.model = manifest.model
         self.version = manifest.version
         self.major = manifest.interface_major
-        self.runner = runner
-        self.decoder = Decoder(manifest)
+        self.batcher = batcher
+        self.decoder = Decoder(manifest, bounds)
         self.encoder = Encoder(manifest)
+        #: At which position the label, the probabilities and the value are among the outputs, if they are.
+        label, probabilities, value = (_position(manifest, kind) for kind in KINDS)
+        self.kinds = label, probabilities, value
         self.in_flight = 0
         self._released = released
 
@@ -50,3 +63,8 @@ class Served:
         self.in_flight -= 1
         if not self.in_flight:
             self._released()
+
+
+def _position(manifest: Manifest, kind: OutputKind.ValueType) -> int | None:
+    kinds = [output.kind for output in manifest.interface.outputs]
+    return kinds.index(kind) if kind in kinds else None

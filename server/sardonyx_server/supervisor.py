@@ -10,12 +10,15 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
+from sardonyx.address import Address
+from sardonyx_server import pipe
 from sardonyx_server.log import LOG
+from sardonyx_server.telemetry.metrics.totals import Totals
+from sardonyx_server.telemetry.metrics.values import Values
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-    from sardonyx.address import Address
     from sardonyx_server.config import Config
 
 #: A worker that dies at once is started again after this long, and after twice as long each further time.
@@ -37,6 +40,7 @@ class Supervisor:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._totals = Totals()
         self._stopping = asyncio.Event()
         self._announced = False
         self._failed = False
@@ -51,10 +55,30 @@ class Supervisor:
                 f"Error: cannot listen on {self._config.address}: {error.strerror}. Choose another --listen.\n"
             )
             return 1
-        with reservation:
+        with reservation, contextlib.ExitStack() as stack:
+            if self._config.metrics_port and not self._answer_prometheus(stack):
+                return 1
             port = reservation.getsockname()[1]
             asyncio.run(self._supervise(dataclasses.replace(self._config, port=port)))
         return 1 if self._failed else 0
+
+    def _answer_prometheus(self, stack: contextlib.ExitStack) -> bool:
+        """Serve the workers' metrics until the stack ends it; whether that can be."""
+        # Only here: most servers do without.
+        from sardonyx_server.telemetry.metrics import exposition
+
+        address = Address(self._config.host, self._config.metrics_port)
+        try:
+            server = exposition.start(address.host, address.port, self._totals)
+        except OSError as error:
+            sys.stderr.write(
+                f"Error: cannot serve metrics on {address}: {error.strerror}. Choose another --metrics-port.\n"
+            )
+            return False
+        stack.callback(server.server_close)
+        stack.callback(server.shutdown)
+        LOG.info("metrics on http://%s/metrics", address)
+        return True
 
     async def _supervise(self, config: Config) -> None:
         loop = asyncio.get_running_loop()
@@ -73,7 +97,8 @@ class Supervisor:
         delay_s = RESTART_DELAY_S
         while not self._stopping.is_set():
             started = asyncio.get_running_loop().time()
-            status = await self._run_worker(config)
+            status = await self._run_worker(config, index)
+            self._totals.end(index, restarts=not self._stopping.is_set())
             if self._stopping.is_set():
                 self._failed |= status != 0
                 return
@@ -83,17 +108,18 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
 
-    async def _run_worker(self, config: Config) -> int:
+    async def _run_worker(self, config: Config, index: int) -> int:
         """Run one worker to its end."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sardonyx_server.worker", config.to_json()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            limit=pipe.LINE_BYTES_MAX,
             # A Ctrl-C reaches the whole group of a terminal: the workers are to hear of it from here alone.
             start_new_session=True,
         )
         self._workers.add(process)
-        announcing = asyncio.create_task(self._announce(process, config.address))
+        listening = asyncio.create_task(self._listen(process, index, config.address))
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -103,7 +129,7 @@ class Supervisor:
         stopping.cancel()
         status = await ended
         # Before it listens for signals one ends it at once, and well: there is nothing to drain yet.
-        accepted = await announcing
+        accepted = await listening
         return status if accepted or status != -signal.SIGTERM else 0
 
     async def _end(self, process: Process, ended: asyncio.Task[int]) -> None:
@@ -113,14 +139,27 @@ class Supervisor:
             LOG.error("worker %d did not end in time; killing it", process.pid)
             process.kill()
 
-    async def _announce(self, process: Process, address: Address) -> bool:
-        """Say once that the port answers: a worker writes a line when it accepts connections. Whether this one did."""
-        accepted = process.stdout is not None and bool(await process.stdout.readline())
-        if accepted and not self._announced:
+    async def _listen(self, process: Process, index: int, address: Address) -> bool:
+        """Hear what a worker tells until it ends; whether it ever accepted connections."""
+        accepted = False
+        if process.stdout is None:
+            return accepted
+        async for line in process.stdout:
+            told = pipe.read(line)
+            if pipe.ACCEPTING in told:
+                accepted = True
+                self._announce(address)
+                self._totals.take(index, Values())
+            elif pipe.METRICS in told:
+                self._totals.take(index, Values.of(told[pipe.METRICS]))
+        return accepted
+
+    def _announce(self, address: Address) -> None:
+        """Say once that the port answers."""
+        if not self._announced:
             self._announced = True
             sys.stdout.write(f"sardonyx-server listening on {address}\n")
             sys.stdout.flush()
-        return accepted
 
 
 def _terminate(process: Process) -> None:

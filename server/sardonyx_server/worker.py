@@ -15,28 +15,41 @@ import uvloop
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from sardonyx.guard import reading
+from sardonyx.guard import reading, reading_one, reading_stream
 from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.serving.v1 import model_service_pb2 as pb
-from sardonyx_server import drain
-from sardonyx_server.config import Config
+from sardonyx_server import drain, pipe
+from sardonyx_server.access.access import Access
+from sardonyx_server.access.files import AccessFileError
+from sardonyx_server.access.gate import gated
+from sardonyx_server.access.tls import add_port
+from sardonyx_server.batcher import Batcher, Limits, RowQueue
+from sardonyx_server.bounds import Bounds
+from sardonyx_server.config import Config, default_workers
 from sardonyx_server.doors import health, models, reflection
 from sardonyx_server.doors.health import OVERALL, HealthDoor
+from sardonyx_server.doors.infer import InferDoor
 from sardonyx_server.doors.models import ModelsDoor
 from sardonyx_server.doors.oip import OipDoor
 from sardonyx_server.drain import Drain
 from sardonyx_server.life.manager import Manager
+from sardonyx_server.life.session import Runtime
 from sardonyx_server.life.watcher import Watcher
 from sardonyx_server.log import LOG, set_up_logging
+from sardonyx_server.prediction import Predictor
 from sardonyx_server.routing import resolve
-from sardonyx_server.runner import RowQueue
-from sardonyx_server.telemetry.sender import Sender
+from sardonyx_server.served import Served
+from sardonyx_server.telemetry.metrics.reporter import Reporter
+from sardonyx_server.telemetry.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from google.protobuf.message import Message
+
+    from sardonyx_server.life.loader import Loaded
+    from sardonyx_server.telemetry.metrics.counting import Metrics
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: How long the last refusals have to reach their callers.
@@ -54,11 +67,15 @@ class Worker:
         self._stop = asyncio.Event()
         registry = Registry(config.registry)
         self._queue = RowQueue(config.queue_rows_max)
-        self._sender = Sender(config.otlp_endpoint, config.address) if config.otlp_endpoint else None
+        self._limits = Limits(config.batch_rows_max, config.batch_delay_ms / 1000, _runs_max(config.workers))
+        self._bounds = Bounds(config.queue_rows_max, config.text_bytes_max)
+        runtime = Runtime(config.onnx_threads, config.providers)
+        self._access = Access(config.token_file) if config.token_file else None
         self._health = HealthDoor()
         self._changes: asyncio.Queue[str] = asyncio.Queue()
-        self._manager = Manager(registry, self._queue, config.onnx_threads, self._changes.put_nowait)
-        self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish)
+        self._manager = Manager(registry, self._serving, runtime, self._changes.put_nowait)
+        self._telemetry = Pipeline(config, self._manager.models)
+        self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish, config.models)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 1),
@@ -66,20 +83,22 @@ class Worker:
                 ("grpc.max_send_message_length", -1),
             ]
         )
-        self._server.add_generic_rpc_handlers(self._handlers())
+        self._server.add_generic_rpc_handlers(gated(self._handlers(), self._access))
 
     async def run(self) -> None:
         """Serve until told to stop, then drain."""
         self._listen_for_the_end()
-        if self._sender:
-            self._sender.start()
-        if not self._server.add_insecure_port(str(self._config.address)):
+        self._telemetry.start()
+        if not add_port(self._server, self._config):
             raise OSError(f"cannot listen on {self._config.address}")
         await self._server.start()
         tasks = [asyncio.create_task(self._watcher.run()), asyncio.create_task(self._keep_health())]
-        # The supervisor reads this line: the port answers.
-        sys.stdout.write("accepting\n")
-        sys.stdout.flush()
+        for name in self._config.models:
+            # Who asks for a model by name is to be told that it does not serve yet, and not that it is unknown.
+            self._changes.put_nowait(name)
+        pipe.tell(pipe.ACCEPTING)
+        if self._telemetry.metrics:
+            tasks.append(asyncio.create_task(self._reporter(self._telemetry.metrics).run()))
         await self._stop.wait()
         await self._end(tasks)
 
@@ -103,10 +122,15 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._queue.close()
-        if self._sender:
-            await asyncio.to_thread(self._sender.stop, flush_s)
+        await asyncio.to_thread(self._telemetry.stop, flush_s)
+        if self._telemetry.metrics:
+            with contextlib.suppress(OSError):
+                await self._reporter(self._telemetry.metrics).report()
         LOG.info("drained after %.1f s", time.monotonic() - started)
         self._ignore_signals()
+
+    def _reporter(self, metrics: Metrics) -> Reporter:
+        return Reporter(metrics, self._manager, self._watcher, self._queue, self._telemetry.sender)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless a second signal says that there is no time."""
@@ -136,22 +160,24 @@ class Worker:
             return False
         return True
 
+    def _serving(self, loaded: Loaded, released: Callable[[], None]) -> Served:
+        """A version behind the worker's queue."""
+        batcher = Batcher(loaded.session, loaded.cost, self._queue, self._limits)
+        return Served(loaded.manifest, batcher, self._bounds, released)
+
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         """Every service on the port."""
-        door = ModelsDoor(self._manager, self._watcher, self._sender, self._config.registry, self._drain)
-        served = [oip.SERVICE, models.SERVICE, health.SERVICE, reflection.SERVICE]
-        reflecting = reflection.reflection_servicer(served)
-        reflect = grpc.stream_stream_rpc_method_handler(
-            reflecting.ServerReflectionInfo,
-            reflection_pb2.ServerReflectionRequest.FromString,
-            reflection_pb2.ServerReflectionResponse.SerializeToString,
-        )
-        return [
-            OipDoor(self._manager, self._sender, self._drain).handler(),
+        predictor = Predictor(self._manager.models, self._access, self._telemetry.recorder, self._drain)
+        door = ModelsDoor(self._manager, self._watcher, self._telemetry.sender, self._config.registry, self._drain)
+        handlers = [
+            InferDoor(predictor, self._drain),
+            OipDoor(self._manager, self._access, self._drain).handler(),
             grpc.method_handlers_generic_handler(models.SERVICE, _model_service(door)),
             grpc.method_handlers_generic_handler(health.SERVICE, _health_service(self._health)),
-            grpc.method_handlers_generic_handler(reflection.SERVICE, {"ServerReflectionInfo": reflect}),
         ]
+        if self._config.reflection:
+            handlers.append(grpc.method_handlers_generic_handler(reflection.SERVICE, _reflection_service()))
+        return handlers
 
     def _listen_for_the_end(self) -> None:
         loop = asyncio.get_running_loop()
@@ -172,6 +198,11 @@ class Worker:
             self._stop.set()
 
 
+def _runs_max(workers: int) -> int:
+    """Runs of one version at once in one worker: the machine's processors, shared by the workers."""
+    return max(1, default_workers() // workers)
+
+
 def _model_service(door: ModelsDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     methods: dict[str, tuple[Any, type[Message]]] = {
         "ListModels": (door.list_models, pb.ListModelsRequest),
@@ -184,11 +215,17 @@ def _model_service(door: ModelsDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any
     }
 
 
+def _reflection_service() -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    reflecting = reflection.reflection_servicer([oip.SERVICE, models.SERVICE, health.SERVICE, reflection.SERVICE])
+    answer = reading_stream(reflecting.ServerReflectionInfo, reflection_pb2.ServerReflectionRequest, LOG)
+    return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(answer)}
+
+
 def _health_service(door: HealthDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-    request, response = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+    request = health_pb2.HealthCheckRequest
     return {
         "Check": grpc.unary_unary_rpc_method_handler(reading(door.Check, request, LOG)),
-        "Watch": grpc.unary_stream_rpc_method_handler(door.Watch, request.FromString, response.SerializeToString),
+        "Watch": grpc.unary_stream_rpc_method_handler(reading_one(door.Watch, request, LOG)),
     }
 
 
@@ -201,7 +238,12 @@ def main() -> None:
     """The entry of a worker process: its configuration is its one argument."""
     config = Config.from_json(sys.argv[1])
     set_up_logging(json_lines=config.json_logs)
-    uvloop.run(serve(config))
+    try:
+        uvloop.run(serve(config))
+    except AccessFileError as error:
+        # They were good when the server started: this worker was started again since.
+        LOG.error("%s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.serving.v1 import model_service_pb2 as serving
 from sardonyx_exporter import promote, rollback
+from sardonyx_server.life.lanes import LIVE_LANE, Lane
 from sardonyx_server.life.policy import Drain, Forget, Load, Restore, Route, Snapshot, Unload, next_action
 from sardonyx_server.life.states import MOVES, State, check_move
 from server.scene import (
@@ -45,37 +46,59 @@ ROW = array_of(31, rows=1)
 # The rules
 
 
+NONE: frozenset[Lane] = frozenset()
+LIVE = frozenset({LIVE_LANE})
+CANARY = frozenset({Lane("canary", 10.0)})
+MORE = frozenset({Lane("canary", 50.0)})
+SHADOW = frozenset({Lane("shadow", 10.0)})
+
+
 @pytest.mark.parametrize(
     ("state", "wished", "routed", "in_flight", "action"),
     [
         # Wished for: on the way to the route, and there.
-        (State.NEW, True, False, 0, Load(1)),
-        (State.LOADING, True, False, 0, None),
-        (State.VERIFYING, True, False, 0, None),
-        (State.READY, True, False, 0, Route(1)),
-        (State.READY, True, True, 0, None),
-        (State.READY, True, True, 5, None),
-        (State.DRAINING, True, False, 5, Restore(1)),
-        (State.DRAINING, True, False, 0, Restore(1)),
-        (State.FAILED, True, False, 0, None),
-        # Not wished for any more: off the route first, then out of memory.
-        (State.NEW, False, False, 0, Forget(1)),
-        (State.LOADING, False, False, 0, None),
-        (State.VERIFYING, False, False, 0, None),
-        (State.READY, False, True, 0, None),
-        (State.READY, False, True, 5, None),
-        (State.READY, False, False, 0, Drain(1)),
-        (State.READY, False, False, 5, Drain(1)),
-        (State.DRAINING, False, False, 5, None),
-        (State.DRAINING, False, False, 0, Unload(1)),
-        (State.UNLOADED, False, False, 0, Forget(1)),
-        (State.FAILED, False, False, 0, Forget(1)),
+        (State.NEW, LIVE, NONE, 0, Load(1)),
+        (State.LOADING, LIVE, NONE, 0, None),
+        (State.VERIFYING, LIVE, NONE, 0, None),
+        (State.READY, LIVE, NONE, 0, Route(1, LIVE)),
+        (State.READY, LIVE, LIVE, 0, None),
+        (State.READY, LIVE, LIVE, 5, None),
+        (State.DRAINING, LIVE, NONE, 5, Restore(1)),
+        (State.DRAINING, LIVE, NONE, 0, Restore(1)),
+        (State.FAILED, LIVE, NONE, 0, None),
+        # As a canary, a shadow, or both: the same way.
+        (State.NEW, CANARY, NONE, 0, Load(1)),
+        (State.READY, CANARY, NONE, 0, Route(1, CANARY)),
+        (State.READY, CANARY, CANARY, 5, None),
+        (State.READY, MORE, CANARY, 5, Route(1, MORE)),
+        (State.READY, CANARY | SHADOW, CANARY, 0, Route(1, CANARY | SHADOW)),
+        (State.READY, SHADOW, CANARY | SHADOW, 0, Route(1, SHADOW)),
+        (State.DRAINING, SHADOW, NONE, 5, Restore(1)),
+        (State.FAILED, CANARY | SHADOW, NONE, 0, None),
+        # A canary that is promoted, and a live version that becomes a canary: it answers until another one does.
+        (State.READY, LIVE, CANARY | SHADOW, 5, Route(1, LIVE)),
+        (State.READY, CANARY, LIVE, 5, Route(1, CANARY | LIVE)),
+        (State.READY, CANARY, CANARY | LIVE, 5, None),
+        # Not wished for any more: off the route first, then out of memory. A share ends at once, the live route not.
+        (State.NEW, NONE, NONE, 0, Forget(1)),
+        (State.LOADING, NONE, NONE, 0, None),
+        (State.VERIFYING, NONE, NONE, 0, None),
+        (State.READY, NONE, LIVE, 0, None),
+        (State.READY, NONE, LIVE, 5, None),
+        (State.READY, NONE, LIVE | SHADOW, 5, Route(1, LIVE)),
+        (State.READY, NONE, CANARY | SHADOW, 5, Route(1, NONE)),
+        (State.READY, NONE, NONE, 0, Drain(1)),
+        (State.READY, NONE, NONE, 5, Drain(1)),
+        (State.DRAINING, NONE, NONE, 5, None),
+        (State.DRAINING, NONE, NONE, 0, Unload(1)),
+        (State.UNLOADED, NONE, NONE, 0, Forget(1)),
+        (State.FAILED, NONE, NONE, 0, Forget(1)),
     ],
 )
 def test_the_next_action_of_one_version(
-    state: State, wished: bool, routed: bool, in_flight: int, action: Action | None
+    state: State, wished: frozenset[Lane], routed: frozenset[Lane], in_flight: int, action: Action | None
 ) -> None:
-    """One version's next action follows from its state, the wish, its route and its requests alone."""
+    """One version's next action follows from its state, the wish, its lanes and its requests alone."""
     assert next_action([Snapshot(1, 1, state, wished, routed, in_flight)]) == action
 
 
@@ -86,16 +109,16 @@ def test_nothing_is_done_for_no_versions() -> None:
 
 def test_a_swap_takes_its_steps_in_the_order_that_loses_no_call() -> None:
     """The new version is loaded and routed before the old one drains, and that is unloaded when its calls are done."""
-    old = Snapshot(1, 1, State.READY, wished=False, routed=True, in_flight=2)
-    new = Snapshot(2, 1, State.NEW, wished=True, routed=False, in_flight=0)
-    ready = Snapshot(2, 1, State.READY, wished=True, routed=False, in_flight=0)
-    routed = Snapshot(2, 1, State.READY, wished=True, routed=True, in_flight=3)
-    left = Snapshot(1, 1, State.READY, wished=False, routed=False, in_flight=2)
-    draining = Snapshot(1, 1, State.DRAINING, wished=False, routed=False, in_flight=2)
-    done = Snapshot(1, 1, State.DRAINING, wished=False, routed=False, in_flight=0)
-    unloaded = Snapshot(1, 1, State.UNLOADED, wished=False, routed=False, in_flight=0)
+    old = Snapshot(1, 1, State.READY, wished=NONE, routed=LIVE, in_flight=2)
+    new = Snapshot(2, 1, State.NEW, wished=LIVE, routed=NONE, in_flight=0)
+    ready = Snapshot(2, 1, State.READY, wished=LIVE, routed=NONE, in_flight=0)
+    routed = Snapshot(2, 1, State.READY, wished=LIVE, routed=LIVE, in_flight=3)
+    left = Snapshot(1, 1, State.READY, wished=NONE, routed=NONE, in_flight=2)
+    draining = Snapshot(1, 1, State.DRAINING, wished=NONE, routed=NONE, in_flight=2)
+    done = Snapshot(1, 1, State.DRAINING, wished=NONE, routed=NONE, in_flight=0)
+    unloaded = Snapshot(1, 1, State.UNLOADED, wished=NONE, routed=NONE, in_flight=0)
     assert next_action([old, new]) == Load(2)
-    assert next_action([old, ready]) == Route(2)
+    assert next_action([old, ready]) == Route(2, LIVE)
     assert next_action([left, routed]) == Drain(1)
     assert next_action([draining, routed]) is None
     assert next_action([done, routed]) == Unload(1)
@@ -104,9 +127,22 @@ def test_a_swap_takes_its_steps_in_the_order_that_loses_no_call() -> None:
 
 def test_a_version_that_failed_leaves_the_old_one_alone() -> None:
     """While the wished version has failed, nothing happens to the one that answers."""
-    old = Snapshot(1, 1, State.READY, wished=False, routed=True, in_flight=2)
-    failed = Snapshot(2, 1, State.FAILED, wished=True, routed=False, in_flight=0)
-    assert next_action([old, failed]) is None
+    old = Snapshot(1, 1, State.READY, wished=NONE, routed=LIVE, in_flight=2)
+    for lanes in (LIVE, CANARY, SHADOW):
+        failed = Snapshot(2, 1, State.FAILED, wished=lanes, routed=NONE, in_flight=0)
+        assert next_action([old, failed]) is None
+
+
+@pytest.mark.parametrize("state", [State.NEW, State.LOADING, State.VERIFYING])
+def test_a_share_waits_for_what_is_to_be_live(state: State) -> None:
+    """A canary or shadow is loaded once what is to be live has loaded or failed, whichever is named first."""
+    canary = Snapshot(1, 1, State.NEW, wished=CANARY, routed=NONE, in_flight=0)
+    live = Snapshot(2, 2, state, wished=LIVE, routed=NONE, in_flight=0)
+    assert next_action([canary, live]) == (Load(2) if state is State.NEW else None)
+    for done in (State.READY, State.FAILED):
+        lanes = LIVE if done is State.READY else NONE
+        settled = Snapshot(2, 2, done, wished=LIVE, routed=lanes, in_flight=0)
+        assert next_action([canary, settled]) == Load(1)
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(State, State)))
@@ -142,13 +178,18 @@ def test_states_are_model_services() -> None:
 def test_every_action_leads_to_a_legal_move() -> None:
     """Whatever the policy says in whatever situation, the move that it leads to is legal."""
     leads_to = {Load: State.LOADING, Restore: State.READY, Drain: State.DRAINING, Unload: State.UNLOADED}
-    for state, wished, routed, in_flight in itertools.product(State, (True, False), (True, False), (0, 1)):
+    lanes = [frozenset(each) for count in range(4) for each in itertools.combinations(LIVE | CANARY | SHADOW, count)]
+    for state, wished, routed, in_flight in itertools.product(State, lanes, lanes, (0, 1)):
         action = next_action([Snapshot(1, 1, state, wished, routed, in_flight)])
         if type(action) in leads_to:
             check_move(state, leads_to[type(action)])
         if isinstance(action, Drain | Unload | Forget):
             assert not wished
             assert not (routed and state is State.READY)
+        if isinstance(action, Route):
+            # A step that changed nothing would be taken for ever.
+            assert action.lanes != routed
+            assert next_action([Snapshot(1, 1, state, wished, action.lanes, in_flight)]) in (None, Drain(1))
 
 
 # What callers see
@@ -238,13 +279,13 @@ def test_a_graph_that_answers_otherwise_never_replaces_the_good_version(registry
 
 
 def test_bytes_that_are_no_graph_never_replace_the_good_version(registry: Path, channel: grpc.Channel) -> None:
-    """A blob that is whole but no ONNX graph fails with ONNX Runtime's own words."""
+    """A blob that is whole but no ONNX graph fails, and the reason says so."""
     store = Registry(str(registry))
     manifest = store.manifest(MODEL, 1)
     assert store.publish(MODEL, b"no graph at all", lambda _versions: manifest).version == 2
     promote(MODEL, 2, registry=str(registry))
     wait_until(lambda: states_of(channel, MODEL).get(2) == serving.STATE_FAILED, "version 2 failed")
-    assert reason_of(channel, 2).startswith("ONNX Runtime refuses the graph")
+    assert "no ONNX file" in reason_of(channel, 2)
     assert live_version(channel) == "1"
 
 

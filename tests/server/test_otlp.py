@@ -16,16 +16,23 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sardonyx import __version__, telemetry
 from sardonyx.address import Address
+from sardonyx.interface import dtype_of
+from sardonyx.oip.coalesced import Coalesced
+from sardonyx.registry.v1 import interface_pb2 as pb
+from sardonyx.registry.v1.manifest_pb2 import Binding, Graph, Manifest
 from sardonyx_server.telemetry.batch import BatchWriter
-from sardonyx_server.telemetry.otlp import SERVER_ERRORS, SpanWriter, varint
-from sardonyx_server.telemetry.record import Outputs, Record, TraceParent, read_parent
+from sardonyx_server.telemetry.otlp import padded_varints, varint
+from sardonyx_server.telemetry.record import Batch, Captured, Outputs, Record, Shadowed, TraceParent, read_parent
+from sardonyx_server.telemetry.sampling import Kept, Sampler
+from sardonyx_server.telemetry.spans import SERVER_ERRORS, SpanWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sardonyx_server.served import Served
 
 ADDRESS = Address("127.0.0.1", 8001)
+METHODS = (telemetry.SPAN_MODEL_INFER, telemetry.SPAN_MODEL_STREAM_INFER)
 CODES = ("OK", "INVALID_ARGUMENT", "NOT_FOUND", "CANCELLED", *sorted(SERVER_ERRORS))
 
 
@@ -37,6 +44,22 @@ class Version:
     version: int
     major: int
 
+    @property
+    def manifest(self) -> Manifest:
+        """Four inputs, of which the graph computes one in another type."""
+        inputs = [pb.Input(name=name, datatype=datatype) for name, (datatype, _) in INPUTS.items()]
+        bindings = [Binding(name=name, tensor=f"t_{name}") for name in INPUTS]
+        return Manifest(interface=pb.Interface(inputs=inputs), graph=Graph(inputs=bindings))
+
+
+#: By name: the interface's type, and the graph's.
+INPUTS: dict[str, tuple[pb.Datatype.ValueType, Any]] = {
+    "distance": (pb.DATATYPE_FP32, np.float32),
+    "hour": (pb.DATATYPE_INT64, np.float64),
+    "late": (pb.DATATYPE_BOOL, np.bool_),
+    "carrier": (pb.DATATYPE_BYTES, object),
+}
+
 
 #: A shared processor may pause any example.
 untimed = settings(deadline=None)
@@ -46,6 +69,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 int64s = st.integers(-(2**63), 2**63 - 1)
 counts = st.integers(0, 2**63 - 1)
+#: A stage that takes longer than two years does not fit its place.
+stages = st.integers(0, 2**56 - 1)
 versions = st.builds(Version, names, st.integers(1, 2**63 - 1), st.integers(1, 2**31 - 1))
 parents = st.builds(
     TraceParent,
@@ -56,15 +81,17 @@ parents = st.builds(
 )
 
 
-def arrays(elements: st.SearchStrategy[Any], dtype: Any, width: int) -> st.SearchStrategy[npt.NDArray[Any]]:
-    """Arrays of 1 to 12 rows; of one dimension where there is no width."""
+def arrays(
+    elements: st.SearchStrategy[Any], dtype: Any, width: int, rows: int = 0
+) -> st.SearchStrategy[npt.NDArray[Any]]:
+    """Arrays of 1 to 12 rows, or of as many as asked for; of one dimension where there is no width."""
 
     def shaped(values: list[Any]) -> npt.NDArray[Any]:
         flat = np.array(values, dtype=dtype)
         return flat.reshape(-1, width) if width else flat
 
     step = width or 1
-    sizes = st.integers(1, 12).map(lambda rows: rows * step)
+    sizes = st.just(rows * step) if rows else st.integers(1, 12).map(lambda rows: rows * step)
     return sizes.flatmap(lambda size: st.lists(elements, min_size=size, max_size=size).map(shaped))
 
 
@@ -86,8 +113,31 @@ outputs = st.one_of(
         ),
     ),
 )
+batches = st.builds(Batch, st.text("0123456789abcdef", min_size=16, max_size=16), counts, st.lists(texts, max_size=40))
+shadows = st.builds(Shadowed, st.integers(1, 2**31), st.floats(0, 1))
+members = st.lists(texts, min_size=1, max_size=5).flatmap(
+    lambda ids: st.builds(
+        Coalesced,
+        st.just(ids),
+        st.one_of(st.none(), st.lists(st.integers(1, 2**31), min_size=len(ids), max_size=len(ids))),
+    )
+)
+
+
+def captures(rows: int) -> st.SearchStrategy[Captured]:
+    """Some rows, in the graph's types."""
+
+    def column(name: str, kind: Any) -> st.SearchStrategy[tuple[str, Any]]:
+        elements = {np.float32: st.floats(width=32), np.float64: st.integers(-(2**40), 2**40), object: texts}
+        return arrays(elements.get(kind, st.booleans()), kind, 1, rows).map(lambda array: (f"t_{name}", array))
+
+    values = st.tuples(*(column(name, kind) for name, (_, kind) in INPUTS.items())).map(dict)
+    return st.builds(Captured, st.just(range(rows)), st.floats(0, 1, exclude_min=True), values)
+
+
 records = st.builds(
     Record,
+    method=st.sampled_from(METHODS),
     model=texts,
     served=cast("st.SearchStrategy[Served | None]", st.one_of(st.none(), versions)),
     route=st.sampled_from(["", "live", "pinned"]),
@@ -96,10 +146,20 @@ records = st.builds(
     rows=counts,
     start_ns=st.integers(0, 2**63),
     duration_ns=st.integers(0, 2**62),
-    stages_ns=st.tuples(counts, counts, counts, counts),
+    stages_ns=st.tuples(stages, stages, stages, stages),
     parent=st.one_of(st.none(), parents),
     outputs=outputs,
+    members=st.one_of(st.none(), members),
+    batch=st.one_of(st.none(), batches),
+    caller=st.one_of(st.just(""), names),
+    shadowed=st.one_of(st.none(), shadows),
+    captured=st.one_of(st.none(), st.integers(1, 3).flatmap(captures)),
 )
+
+
+def write(many: Sequence[Record], ratio: float = 1.0) -> list[Span]:
+    """Records as spans, by OpenTelemetry's own classes."""
+    return [Span.FromString(span) for span in SpanWriter(ADDRESS).write(Sampler(ratio, slow_s=1e9).keep(many))]
 
 
 def read(value: AnyValue) -> object:
@@ -124,7 +184,7 @@ def expected_attributes(record: Record) -> dict[str, object]:
     """What the vocabulary asks of a record."""
     want: dict[str, object] = {
         telemetry.RPC_SYSTEM: "grpc",
-        telemetry.RPC_METHOD: telemetry.SPAN_MODEL_INFER,
+        telemetry.RPC_METHOD: record.method,
         telemetry.SERVER_ADDRESS: ADDRESS.host,
         telemetry.SERVER_PORT: ADDRESS.port,
         telemetry.RPC_STATUS: record.code,
@@ -149,6 +209,32 @@ def expected_attributes(record: Record) -> dict[str, object]:
         ):
             if values is not None:
                 want[name] = values.ravel().tolist()
+    return want | _expected_beside(record)
+
+
+def _expected_beside(record: Record) -> dict[str, object]:
+    """What few records have."""
+    want: dict[str, object] = {}
+    if record.caller:
+        want[telemetry.CALLER] = record.caller
+    if record.members:
+        want[telemetry.PREDICTION_IDS] = list(record.members.ids)
+        if record.members.rows is not None:
+            want[telemetry.PREDICTION_ROWS] = list(record.members.rows)
+    if record.batch:
+        want[telemetry.BATCH_ID] = record.batch.id
+        want[telemetry.BATCH_ROWS] = record.batch.rows
+        want[telemetry.BATCH_REQUESTS] = len(record.batch.prediction_ids)
+        want[telemetry.BATCH_PREDICTION_IDS] = list(record.batch.prediction_ids[: telemetry.BATCH_IDS_MAX])
+    if record.shadowed:
+        want[telemetry.SHADOW_LIVE_VERSION] = record.shadowed.live_version
+        want[telemetry.SHADOW_AGREEMENT] = record.shadowed.agreement
+    if record.captured and record.served:
+        want[telemetry.INPUT_ROWS] = list(record.captured.rows)
+        want[telemetry.INPUT_PROBABILITY] = record.captured.probability
+        for name, (datatype, _) in INPUTS.items():
+            values = record.captured.values[f"t_{name}"].astype(dtype_of(datatype))
+            want[telemetry.INPUT_VALUE_PREFIX + name] = values.ravel().tolist()
     return want
 
 
@@ -170,8 +256,8 @@ def _typed(value: object) -> object:
 @given(records)
 def test_a_span_parses_to_the_records_own_values(record: Record) -> None:
     """The bytes of a span, read by OpenTelemetry's classes, hold the record's values and nothing else."""
-    span = Span.FromString(SpanWriter(ADDRESS).write(record))
-    assert (span.name, span.kind) == (telemetry.SPAN_MODEL_INFER, Span.SPAN_KIND_SERVER)
+    (span,) = write([record])
+    assert (span.name, span.kind) == (record.method, Span.SPAN_KIND_SERVER)
     assert (span.start_time_unix_nano, span.end_time_unix_nano) == (
         record.start_ns,
         record.start_ns + record.duration_ns,
@@ -179,13 +265,16 @@ def test_a_span_parses_to_the_records_own_values(record: Record) -> None:
     assert_same(attributes_of(span.attributes), expected_attributes(record))
     assert span.status.code == (Status.STATUS_CODE_ERROR if record.code in SERVER_ERRORS else Status.STATUS_CODE_UNSET)
     assert (len(span.trace_id), len(span.span_id)) == (16, 8)
-    if record.parent is None:
-        assert (span.parent_span_id, span.trace_state) == (b"", "")
-    else:
+    if record.parent is not None and record.parent.flags & 1:
         assert (span.trace_id, span.parent_span_id) == (record.parent.trace_id, record.parent.span_id)
         assert span.trace_state == record.parent.state
         assert span.flags & 0xFF == record.parent.flags
         assert span.flags & 0x300 == 0x300
+        assert not span.links
+    else:
+        assert (span.parent_span_id, span.trace_state, span.flags) == (b"", "", 0x3)
+        links = [TraceParent(link.trace_id, link.span_id, link.flags & 0xFF, link.trace_state) for link in span.links]
+        assert links == ([record.parent] if record.parent else [])
     # What the classes do not know would be kept aside by them, and come out again.
     known = Span()
     known.CopyFrom(span)
@@ -197,10 +286,31 @@ def test_a_span_parses_to_the_records_own_values(record: Record) -> None:
 @given(st.lists(records, min_size=2, max_size=5))
 def test_what_is_written_once_does_not_leak_into_other_spans(many: list[Record]) -> None:
     """A writer that has written other spans writes a span as a fresh one does."""
-    used = SpanWriter(ADDRESS)
-    for record in [*many, *reversed(many)]:
-        span = Span.FromString(used.write(record))
-        assert_same(attributes_of(span.attributes), expected_attributes(record))
+    used, sampler = SpanWriter(ADDRESS), Sampler(1.0, slow_s=1e9)
+    for records in (many, many[::-1], [*many, *many]):
+        for record, span in zip(records, used.write(sampler.keep(records)), strict=True):
+            assert_same(attributes_of(Span.FromString(span).attributes), expected_attributes(record))
+
+
+@untimed
+@given(records, st.floats(1.0, 1e6))
+def test_a_weight_is_said_where_a_span_stands_for_several(record: Record, weight: float) -> None:
+    """The weight is written as it is, but for the weight of 1."""
+    (written,) = SpanWriter(ADDRESS).write([Kept(record, bytes(16), None, (), "ot=th:c", weight)])
+    span = Span.FromString(written)
+    found = attributes_of(span.attributes)
+    assert found.get(telemetry.WEIGHT, 1.0) == weight
+    assert span.trace_state == "ot=th:c"
+
+
+@untimed
+@given(st.lists(stages, min_size=1, max_size=20))
+def test_a_padded_varint_is_read_as_the_same_number(values: list[int]) -> None:
+    """Integers of 56 bits take eight bytes each, and protobuf reads them."""
+    written = padded_varints(np.array(values, dtype=np.uint64)).tobytes()
+    assert len(written) == 8 * len(values)
+    read_back = [AnyValue.FromString(b"\x18" + written[at : at + 8]).int_value for at in range(0, len(written), 8)]
+    assert read_back == values
 
 
 @untimed
@@ -215,7 +325,7 @@ def test_a_varint_is_protobufs_own(value: int) -> None:
 @given(st.lists(records, max_size=4), counts)
 def test_a_batch_parses_to_its_spans(many: list[Record], dropped: int) -> None:
     """A batch, read by OpenTelemetry's classes, holds its spans under our resource and scope, and the loss so far."""
-    spans = [SpanWriter(ADDRESS).write(record) for record in many]
+    spans = SpanWriter(ADDRESS).write(Sampler(1.0, slow_s=1e9).keep(many)) if many else []
     (resource,) = ExportTraceServiceRequest.FromString(BatchWriter().write(spans, dropped)).resource_spans
     about = attributes_of(resource.resource.attributes)
     assert about["service.name"] == telemetry.SERVICE_NAME_SERVER
@@ -244,11 +354,38 @@ def test_every_attribute_has_its_meaning_in_the_vocabulary() -> None:
     """What a span can hold is what the vocabulary explains, but for the attribute of the scope."""
     version = cast("Served", Version("m", 1, 1))
     values = np.array([1.0])
+    columns = {f"t_{name}": np.zeros((1, 1), dtype=kind) for name, (_, kind) in INPUTS.items()}
     full = Record(
-        "m", version, "live", "INTERNAL", "id", 1, 1, 1, (1, 1, 1, 1), None, Outputs(1, values, values, values)
+        METHODS[0],
+        code="INTERNAL",
+        prediction_id="id",
+        rows=1,
+        served=version,
+        route="shadow",
+        outputs=Outputs(1, values, values, values),
+        members=Coalesced(["a"], [1]),
+        batch=Batch("0" * 16, 1, ["a"]),
+        caller="c",
+        shadowed=Shadowed(1, 1.0),
+        captured=Captured([0], 0.5, columns),
     )
-    span = Span.FromString(SpanWriter(ADDRESS).write(full))
-    assert {attribute.key for attribute in span.attributes} == telemetry.MEANINGS.keys() - {telemetry.SPANS_DROPPED}
+    (written,) = SpanWriter(ADDRESS).write([Kept(full, bytes(16), None, (), "", 2.0)])
+    found = {attribute.key for attribute in Span.FromString(written).attributes}
+    inputs = {telemetry.INPUT_VALUE_PREFIX + name for name in INPUTS}
+    assert inputs < found
+    assert found - inputs | {telemetry.INPUT_VALUE_PREFIX + "<name>", telemetry.SPANS_DROPPED} == set(
+        telemetry.MEANINGS
+    )
+
+
+def test_a_shared_request_links_to_each_callers_span() -> None:
+    """A request of several callers is no child of any: it links to all of their spans, and keeps none twice."""
+    callers = [f"00-{number:032x}-{number:016x}-01" for number in (1, 2)]
+    members = Coalesced(["a", "b", "c"], None, [callers[0], "", callers[1]])
+    (span,) = write([Record(METHODS[0], code="OK", prediction_id="message", members=members)])
+    assert [int.from_bytes(link.trace_id, "big") for link in span.links] == [1, 2]
+    assert span.parent_span_id == b""
+    assert int.from_bytes(span.trace_id, "big") > 2
 
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -26,6 +26,7 @@ SERVICES = {
         "ServerMetadata",
         "ModelMetadata",
         "ModelInfer",
+        "ModelStreamInfer",
     },
     "sardonyx.serving.v1.ModelService": {"ListModels", "GetModel", "GetServer"},
     "grpc.health.v1.Health": {"Check", "Watch"},

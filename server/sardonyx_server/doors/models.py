@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from sardonyx import __version__
 from sardonyx.errors import ModelNotFound
 from sardonyx.serving.v1 import model_service_pb2 as pb
-from sardonyx_server.routing import LIVE
+from sardonyx_server.life.lanes import CANARY, LIVE, SHADOW
 
 if TYPE_CHECKING:
     import grpc
 
     from sardonyx_server.drain import Drain
-    from sardonyx_server.life.manager import Manager, Model
+    from sardonyx_server.life.manager import Manager
+    from sardonyx_server.life.model import Model
     from sardonyx_server.life.watcher import Watcher
     from sardonyx_server.telemetry.sender import Sender
 
@@ -73,14 +74,17 @@ class ModelsDoor:
 
 def _model(model: Model) -> pb.Model:
     described = pb.Model(name=model.name, default_major=model.default_major)
-    routed = {served.version for served in model.routes.values()}
+    lanes = model.lanes()
     for number in sorted(model.versions):
         version = model.versions[number]
+        percents = {lane.route: lane.percent for lane in lanes.get(number, ())}
         entry = described.versions.add(
             version=number,
             interface_major=version.major,
             state=pb.State.ValueType(version.state),
-            routes=[LIVE] if number in routed else [],
+            routes=[route for route in (LIVE, CANARY, SHADOW) if route in percents],
+            canary_percent=percents.get(CANARY, 0.0),
+            shadow_percent=percents.get(SHADOW, 0.0),
             reason=version.reason,
         )
         entry.change_time.FromDatetime(version.changed)

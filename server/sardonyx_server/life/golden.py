@@ -53,6 +53,14 @@ def replay(manifest: Manifest, session: Session) -> None:
             )
 
 
+def rows_of(manifest: Manifest) -> int:
+    """How many golden rows a version carries."""
+    (column, *_) = manifest.golden.inputs
+    kind = column.WhichOneof("values")
+    width = manifest.interface.inputs[0].width or 1
+    return len(getattr(column, kind).values) // width if kind else 0
+
+
 def warm_up_feeds(manifest: Manifest) -> Sequence[Mapping[str, Array]]:
     """One row, and all golden rows together."""
     feed = feed_of(manifest)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import NotFound, RegistryError
 from sardonyx_server.life import golden
-from sardonyx_server.life.session import Session
+from sardonyx_server.life.graph import GraphRefused, check_graph
+from sardonyx_server.life.session import ProviderMissing, Session
 from sardonyx_server.life.states import State
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from sardonyx.registry import Registry
     from sardonyx.registry.v1.manifest_pb2 import Manifest
+    from sardonyx_server.life.session import Runtime
 
 #: Runs of each kind before a version is ready; the last of them are timed.
 WARM_UP_RUNS: Final = 20
@@ -56,14 +58,14 @@ class Loaded:
     cost: Cost
 
 
-def load(registry: Registry, model: str, version: int, *, threads: int, enter: Callable[[State], None]) -> Loaded:
+def load(registry: Registry, model: str, version: int, *, runtime: Runtime, enter: Callable[[State], None]) -> Loaded:
     """Read, check, build, prove and warm up a version.
 
     Args:
         registry: where it is.
         model: its name.
         version: its number.
-        threads: intra-op threads of the session.
+        runtime: how ONNX Runtime is to run it.
         enter: told of each state as it begins.
 
     Raises:
@@ -75,7 +77,7 @@ def load(registry: Registry, model: str, version: int, *, threads: int, enter: C
     except (RegistryError, NotFound) as error:
         # What was damaged may be restored.
         raise LoadFailed(error.message, may_pass=True) from error
-    session = _build(manifest, graph, threads)
+    session = _build(manifest, graph, runtime)
     enter(State.VERIFYING)
     try:
         golden.replay(manifest, session)
@@ -84,9 +86,14 @@ def load(registry: Registry, model: str, version: int, *, threads: int, enter: C
     return Loaded(manifest, session, _warm_up(manifest, session))
 
 
-def _build(manifest: Manifest, graph: bytes, threads: int) -> Session:
+def _build(manifest: Manifest, graph: bytes, runtime: Runtime) -> Session:
     try:
-        return Session(manifest, graph, threads)
+        check_graph(manifest, graph)
+        return Session(manifest, graph, runtime)
+    except GraphRefused as error:
+        raise LoadFailed(f"The graph is refused. {error} Export the version again.", may_pass=False) from error
+    except ProviderMissing as error:
+        raise LoadFailed(str(error), may_pass=False) from error
     except Exception as error:
         # ONNX Runtime raises a dozen types, some of which derive from Exception alone.
         reason = f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}. Export the version again."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
 from sardonyx.interface import dtype_of
+from sardonyx_server.config import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,29 +19,51 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How ONNX Runtime runs the sessions of this process.
+
+    Attributes:
+        threads: intra-op threads of each session.
+        providers: its execution providers, the preferred one first.
+    """
+
+    threads: int = 1
+    providers: Sequence[str] = (CPU,)
+
+
+class ProviderMissing(Exception):
+    """An execution provider that was asked for does not start on this host; the text is for the operator."""
+
+
 class Session:
     """Runs one version's graph.
 
     Args:
         manifest: says which interface name is which tensor.
         graph: the ONNX bytes.
-        threads: intra-op threads.
+        runtime: how to run it.
 
     Raises:
+        ProviderMissing: ONNX Runtime would go on without one of the providers.
         RuntimeError: ONNX Runtime refuses the graph (any of its exceptions).
     """
 
-    def __init__(self, manifest: Manifest, graph: bytes, threads: int) -> None:
+    def __init__(self, manifest: Manifest, graph: bytes, runtime: Runtime) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = runtime.threads
         options.inter_op_num_threads = 1
         # Spinning threads would take the processor from the workers that share it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(graph, options, providers=list(runtime.providers))
+        # ONNX Runtime goes on without a provider whose library or device is missing: as slow as nobody asked for.
+        if missing := set(runtime.providers) - set(self._session.get_providers()):
+            names = ", ".join(sorted(missing))
+            raise ProviderMissing(f"ONNX Runtime cannot start {names} on this host. Start without it in --providers.")
         self._output_tensors = [binding.tensor for binding in manifest.graph.outputs]
-        self._casts = [dtype_of(output.datatype) for output in manifest.interface.outputs]
-        self._widths = [output.width for output in manifest.interface.outputs]
+        # What an answer must be like: its type, and whether a row is one value or several.
+        self._forms = [(dtype_of(output.datatype), 2 if output.width else 1) for output in manifest.interface.outputs]
 
     def run(self, feed: Mapping[str, Array]) -> Sequence[Array]:
         """The answers in the order of the interface's outputs, in the interface's types.
@@ -51,12 +74,11 @@ class Session:
         Returns:
             An array for each output, shape [rows] or [rows, width].
         """
-        raw = self._session.run(self._output_tensors, feed)
-        return [
-            _shaped(values, cast, width) for values, cast, width in zip(raw, self._casts, self._widths, strict=True)
-        ]
-
-
-def _shaped(values: Array, cast: np.dtype[Any], width: int) -> Array:
-    values = values if values.dtype == cast else values.astype(cast)
-    return values.reshape(len(values), width) if width else values.reshape(len(values))
+        answers: list[Array] = self._session.run(self._output_tensors, feed)
+        for position, (dtype, dimensions) in enumerate(self._forms):
+            values = answers[position]
+            if values.dtype != dtype:
+                answers[position] = values = values.astype(dtype)
+            if values.ndim != dimensions:
+                answers[position] = values.reshape(len(values), -1) if dimensions == 2 else values.reshape(len(values))
+        return answers

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import RegistryError, SardonyxError
 from sardonyx.registry.routes import Routes, fold
-from sardonyx_server.life.manager import Wish
+from sardonyx_server.life.model import Wish
 from sardonyx_server.log import LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from sardonyx.registry import Registry
 
@@ -32,14 +32,22 @@ class Watcher:
         registry: the registry.
         interval_s: how long to wait between two readings.
         wished: given the whole wish after each reading that changed something, and after the first.
+        only: the models to look at; none: all that there are. One that the registry does not hold may come yet.
     """
 
-    def __init__(self, registry: Registry, interval_s: float, wished: Callable[[Mapping[str, Wish]], None]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        interval_s: float,
+        wished: Callable[[Mapping[str, Wish]], None],
+        only: Collection[str] = (),
+    ) -> None:
         self.error = ""
         self.last_read: datetime | None = None
         self._registry = registry
         self._interval_s = interval_s
         self._wished = wished
+        self._only = frozenset(only)
         self._routes: dict[str, Routes] = {}
 
     async def run(self) -> None:
@@ -59,11 +67,13 @@ class Watcher:
         self.last_read = datetime.now(UTC)
         if first or routes != self._routes:
             self._routes = routes
+            for name in sorted(self._only - routes.keys()) if first else ():
+                LOG.warning("model %s: the registry holds none of that name; it is served once it is promoted", name)
             self._wished({name: _wish(state) for name, state in routes.items()})
 
     def _read(self) -> tuple[dict[str, Routes], list[str]]:
         """The routes of every model; a model whose log cannot be read keeps those it had, and is named."""
-        names = self._registry.models()
+        names = [name for name in self._registry.models() if not self._only or name in self._only]
         missing = sorted(self._routes.keys() - set(names))
         if missing:
             raise RegistryError(f"The registry no longer holds {', '.join(missing)}: what is served stays as it is.")
@@ -93,4 +103,6 @@ def _wish(routes: Routes) -> Wish:
         default_major=routes.default_major,
         live={major: state.live for major, state in routes.majors.items()},
         before={major: tuple(reversed(state.previous))[:STAND_INS_MAX] for major, state in routes.majors.items()},
+        canary={major: state.canary for major, state in routes.majors.items() if state.canary is not None},
+        shadow={major: state.shadow for major, state in routes.majors.items() if state.shadow is not None},
     )

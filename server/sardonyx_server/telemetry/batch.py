@@ -11,7 +11,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.sdk import resources
 
 from sardonyx import __version__, telemetry
-from sardonyx_server.telemetry.otlp import delimited
+from sardonyx_server.telemetry.otlp import delimited, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,9 +49,13 @@ class BatchWriter:
         """
         scope = InstrumentationScope(name=telemetry.SCOPE_NAME, version=__version__)
         scope.attributes.add(key=telemetry.SPANS_DROPPED).value.int_value = dropped
-        written = b"".join(delimited(_SECOND, span) for span in spans)
-        scope_spans = delimited(_FIRST, scope.SerializeToString()) + written
-        return delimited(_FIRST, self._resource + delimited(_SECOND, scope_spans))
+        parts = [delimited(_FIRST, scope.SerializeToString())]
+        for span in spans:
+            parts += (_SECOND + varint(len(span)), span)
+        # The lengths of what is around the spans come first, and half a megabyte is put together once.
+        in_scope = _SECOND + varint(sum(map(len, parts)))
+        around = self._resource + in_scope
+        return b"".join([_FIRST, varint(len(around) + sum(map(len, parts))), around, *parts])
 
 
 def _any(value: object) -> AnyValue:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy.typing as npt
 
-from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, OUTPUT_KIND_PROBABILITIES
 from sardonyx.telemetry import OUTPUT_ROWS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from sardonyx.oip.coalesced import Coalesced
     from sardonyx_server.served import Served
 
 Array = npt.NDArray[Any]
@@ -46,10 +47,52 @@ class Outputs(NamedTuple):
     values: Array | None
 
 
-class Record(NamedTuple):
-    """One prediction request, answered or not.
+class Batch(NamedTuple):
+    """A run that several requests shared; None in the record of a request that had a run of its own.
 
     Attributes:
+        id: equal in all of its requests, 16 hex digits.
+        rows: how many rows it had.
+        prediction_ids: the ids of its requests, in the order of the rows.
+    """
+
+    id: str
+    rows: int
+    prediction_ids: Sequence[str]
+
+
+class Shadowed(NamedTuple):
+    """How a shadow's answer compares with the one that the caller got.
+
+    Attributes:
+        live_version: the version that the caller was answered by.
+        agreement: the share of rows in which both answer alike, 0 to 1.
+    """
+
+    live_version: int
+    agreement: float
+
+
+class Captured(NamedTuple):
+    """Some rows of what was asked, each kept with one known probability.
+
+    Attributes:
+        rows: which rows of the request, from 0.
+        probability: with which each row of the request was kept.
+        values: arrays by graph tensor, shape [captured rows, width].
+    """
+
+    rows: Sequence[int]
+    probability: float
+    values: Mapping[str, Array]
+
+
+@dataclass(slots=True)
+class Record:
+    """One prediction request, answered or not: filled in on its way, then left for telemetry.
+
+    Attributes:
+        method: the span's name: telemetry.SPAN_MODEL_INFER or another door's.
         model: the name asked for.
         served: the version that answered; None where the call did not get that far.
         route: why that version; empty where there is none.
@@ -61,19 +104,32 @@ class Record(NamedTuple):
         stages_ns: decode, queue, run, encode.
         parent: the caller's span, if it sent one.
         outputs: what was answered, if anything was.
+        feed: what was asked: arrays by graph tensor, shape [rows, width]; None where it was not read.
+        members: the predictions of several callers that the request carries; None where it is one caller's.
+        batch: the run that was shared with others; None where it was not.
+        caller: the name of the caller's token; empty where the server asks for none.
+        shadowed: only for a shadow's answer.
+        captured: taken from the feed when the record is, which then lets go of the feed; the doors leave it out.
     """
 
-    model: str
-    served: Served | None
-    route: str
-    code: str
-    prediction_id: str
-    rows: int
-    start_ns: int
-    duration_ns: int
-    stages_ns: tuple[int, int, int, int]
-    parent: TraceParent | None
-    outputs: Outputs | None
+    method: str
+    model: str = ""
+    served: Served | None = None
+    route: str = ""
+    code: str = ""
+    prediction_id: str = ""
+    rows: int = 0
+    start_ns: int = 0
+    duration_ns: int = 0
+    stages_ns: tuple[int, int, int, int] = (0, 0, 0, 0)
+    parent: TraceParent | None = None
+    outputs: Outputs | None = None
+    feed: Mapping[str, Array] | None = None
+    members: Coalesced | None = None
+    batch: Batch | None = None
+    caller: str = ""
+    shadowed: Shadowed | None = None
+    captured: Captured | None = None
 
 
 def read_parent(metadata: Iterable[tuple[str, str | bytes]] | None) -> TraceParent | None:
@@ -92,14 +148,14 @@ def read_parent(metadata: Iterable[tuple[str, str | bytes]] | None) -> TracePare
 
 def outputs_of(served: Served, arrays: Sequence[Array]) -> Outputs:
     """The first OUTPUT_ROWS_MAX rows of an answer, copied where the rest would be kept alive by them."""
-    labels = probabilities = values = None
-    rows = min(len(arrays[0]), OUTPUT_ROWS_MAX)
-    for output, array in zip(served.manifest.interface.outputs, arrays, strict=True):
-        kept = array if len(array) <= OUTPUT_ROWS_MAX else array[:OUTPUT_ROWS_MAX].copy()
-        if output.kind == OUTPUT_KIND_LABEL:
-            labels = kept
-        elif output.kind == OUTPUT_KIND_PROBABILITIES:
-            probabilities = kept
-        else:
-            values = kept
-    return Outputs(rows, labels, probabilities, values)
+    rows = len(arrays[0])
+    if rows > OUTPUT_ROWS_MAX:
+        rows = OUTPUT_ROWS_MAX
+        arrays = [array[:rows].copy() for array in arrays]
+    label, probabilities, value = served.kinds
+    return Outputs(
+        rows,
+        None if label is None else arrays[label],
+        None if probabilities is None else arrays[probabilities],
+        None if value is None else arrays[value],
+    )

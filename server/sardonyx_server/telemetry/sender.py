@@ -15,26 +15,25 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from sardonyx import status
 from sardonyx_server.log import LOG
 from sardonyx_server.telemetry.batch import BatchWriter
-from sardonyx_server.telemetry.otlp import SpanWriter
+from sardonyx_server.telemetry.spans import SpanWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sardonyx.address import Address
+    from sardonyx_server.telemetry.collector import Collector
     from sardonyx_server.telemetry.record import Record
+    from sardonyx_server.telemetry.sampling import Kept, Sampler
 
 METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
-#: What may wait: at 5,000 requests a second a collector may be gone for about 13 s. A record of one row takes 1 kB.
-RECORDS_MAX: Final = 65_536
-#: Rows of output that may wait: an answer of 1,024 rows with two probabilities takes about 30 kB.
-ROWS_MAX: Final = 1_048_576
-BATCH_RECORDS: Final = 512
+#: What may wait: at 5,000 requests a second, a span of one row taking 750 bytes, a collector may be gone for 18 s.
+BUFFER_BYTES_MAX: Final = 64 * 1024 * 1024
+BATCH_SPANS: Final = 512
 #: Half of gRPC's default limit of 4 MiB: the last span may be a large one.
 BATCH_BYTES_MAX: Final = 2 * 1024 * 1024
 #: How long spans wait for company.
 DELAY_S: Final = 0.5
-TIMEOUT_S: Final = 10.0
 BACKOFF_S: Final = 0.25
 BACKOFF_S_MAX: Final = 5.0
 
@@ -52,24 +51,27 @@ RETRYABLE: Final = frozenset(
 
 
 class Sender:
-    """Takes records, sends spans.
+    """Writes the spans of the records that it takes, and sends them.
 
     Args:
-        endpoint: ``host:port`` of an OTLP/gRPC collector.
+        collector: where they go.
         address: where this server listens.
+        sampler: which predictions get a span.
     """
 
-    def __init__(self, endpoint: str, address: Address) -> None:
-        self.endpoint = endpoint
+    def __init__(self, collector: Collector, address: Address, sampler: Sampler) -> None:
+        self.endpoint = collector.endpoint
         self.sent = 0
         self.error = ""
-        self._records: deque[Record] = deque()
-        # Each counter has one writer, the event loop or the thread: then plain integers need no lock.
+        self._collector = collector
+        self._sampler = sampler
+        self._spans: deque[bytes] = deque()
+        # Each counter has one writer, the recorder's thread or this one's: then plain integers need no lock.
         self._refused = 0
         self._lost = 0
-        self._rows_in = 0
-        self._rows_out = 0
-        self._spans = SpanWriter(address)
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._writer = SpanWriter(address)
         self._batches = BatchWriter()
         self._wake = threading.Event()
         self._stop_at: float | None = None
@@ -83,21 +85,23 @@ class Sender:
 
     @property
     def buffered(self) -> int:
-        """How many records wait."""
-        return len(self._records)
+        """How many spans wait."""
+        return len(self._spans)
 
     def start(self) -> None:
         """Begin to send."""
         self._thread.start()
 
-    def record(self, record: Record) -> None:
-        """Take a record; where there is no room it is lost, and counted."""
-        if len(self._records) >= RECORDS_MAX or self._rows_in - self._rows_out >= ROWS_MAX:
-            self._refused += 1
-            return
-        self._rows_in += _kept_rows(record)
-        self._records.append(record)
-        if len(self._records) >= BATCH_RECORDS:
+    def take(self, records: Sequence[Record], missed: int) -> None:
+        """Write spans and keep them until they are sent; where there is no room they are lost, and counted."""
+        self._refused += missed
+        for span in self._write(self._sampler.keep(records)):
+            if self._bytes_in - self._bytes_out >= BUFFER_BYTES_MAX:
+                self._refused += 1
+            else:
+                self._bytes_in += len(span)
+                self._spans.append(span)
+        if len(self._spans) >= BATCH_SPANS:
             self._wake.set()
 
     def stop(self, timeout_s: float) -> None:
@@ -110,21 +114,34 @@ class Sender:
         if self._thread.is_alive() and self._call is not None:
             self._call.cancel()
             self._thread.join(1.0)
-        self._lost += len(self._records)
-        if self._records:
-            LOG.warning("telemetry: %d spans were not sent before the end", len(self._records))
-            self._records.clear()
+        self._lost += len(self._spans)
+        if self._spans:
+            LOG.warning("telemetry: %d spans were not sent before the end", len(self._spans))
+            self._spans.clear()
+
+    def _write(self, many: Sequence[Kept]) -> list[bytes]:
+        """Spans, serialised; one that cannot be written is lost alone."""
+        if not many:
+            return []
+        try:
+            return self._writer.write(many)
+        except Exception:
+            if len(many) > 1:
+                return [span for kept in many for span in self._write([kept])]
+            LOG.exception("telemetry: a span was lost")
+            self._refused += 1
+            return []
 
     def _run(self) -> None:
-        with grpc.insecure_channel(self.endpoint, compression=grpc.Compression.Gzip) as channel:
+        with self._collector.channel() as channel:
             # The bytes are written and read here: a collector's answer may be anything.
             export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
-            while self._stop_at is None or self._records:
-                if self._stop_at is None and len(self._records) < BATCH_RECORDS:
+            while self._stop_at is None or self._spans:
+                if self._stop_at is None and len(self._spans) < BATCH_SPANS:
                     self._wake.wait(DELAY_S)
                     self._wake.clear()
-                if self._records:
-                    self._deliver(export, self._next_spans())
+                if self._spans:
+                    self._deliver(export, self._next_batch())
                 if self._expired():
                     return
 
@@ -137,27 +154,21 @@ class Sender:
             LOG.exception("telemetry: a batch was lost")
             self._lost += len(spans)
 
-    def _next_spans(self) -> list[bytes]:
+    def _next_batch(self) -> list[bytes]:
         """The oldest spans, up to the limits."""
         spans: list[bytes] = []
         size = 0
-        while self._records and len(spans) < BATCH_RECORDS and size < BATCH_BYTES_MAX:
-            record = self._records.popleft()
-            self._rows_out += _kept_rows(record)
-            try:
-                spans.append(self._spans.write(record))
-            except Exception:
-                LOG.exception("telemetry: a span was lost")
-                self._lost += 1
-            else:
-                size += len(spans[-1])
+        while self._spans and len(spans) < BATCH_SPANS and size < BATCH_BYTES_MAX:
+            spans.append(self._spans.popleft())
+            size += len(spans[-1])
+        self._bytes_out += size
         return spans
 
     def _send(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], batch: bytes, count: int) -> None:
         """Send a batch until it is taken, refused for good, or time is up."""
         backoff_s = BACKOFF_S
         while True:
-            self._call = export.future(batch, timeout=self._timeout_s())
+            self._call = export.future(batch, timeout=self._timeout_s(), metadata=self._collector.headers)
             try:
                 answer = self._call.result()
             except grpc.FutureCancelledError:
@@ -197,9 +208,10 @@ class Sender:
         self.error = error
 
     def _timeout_s(self) -> float:
+        timeout_s = self._collector.timeout_s
         if self._stop_at is None:
-            return TIMEOUT_S
-        return max(0.05, min(TIMEOUT_S, self._stop_at - time.monotonic()))
+            return timeout_s
+        return max(0.05, min(timeout_s, self._stop_at - time.monotonic()))
 
     def _expired(self) -> bool:
         return self._stop_at is not None and time.monotonic() >= self._stop_at
@@ -209,14 +221,10 @@ class Sender:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and self._stop_at is None:
             self._wake.clear()
-            # A full buffer sets the event at each record: a short sleep keeps this from spinning.
+            # A full buffer sets the event at each slice: a short sleep keeps this from spinning.
             time.sleep(min(left, 0.05))
         if self._stop_at is not None:
             time.sleep(min(seconds, 0.05))
-
-
-def _kept_rows(record: Record) -> int:
-    return record.outputs.rows if record.outputs else 0
 
 
 def _wait_s(error: grpc.RpcError, backoff_s: float) -> float | None:

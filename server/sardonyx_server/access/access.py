@@ -1,0 +1,117 @@
+"""Who calls, and whether it may: asked once a call at the gate, and once more where the model's name is known."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sardonyx.errors import PermissionDenied, Unauthenticated
+from sardonyx_server.access.files import AccessFileError, stamp_of
+from sardonyx_server.access.tokens import Role, Token, digest_of, read_tokens
+from sardonyx_server.log import LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sardonyx_server.access.files import Stamp
+
+#: A token that was taken out of the file is refused after so long. Looking costs a system call, 2 µs.
+LOOK_INTERVAL_S: Final = 1.0
+
+_HEADER: Final = "authorization"
+_SCHEME: Final = "bearer "
+
+
+class Access:
+    """The callers of a token file, read again when it changes; a bad file changes nothing and is named once.
+
+    A caller is found by its token's digest in a table. How long that takes says nothing of any token: whoever tries
+    tokens cannot choose their digests.
+
+    Args:
+        path: the token file.
+
+    Raises:
+        AccessFileError: it cannot be used.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._stamp: Stamp = stamp_of([path])
+        self._tokens: Mapping[str, Token] = read_tokens(path)
+        self._looked_s = time.monotonic()
+        self._error = ""
+
+    def check(self, metadata: Iterable[tuple[str, str | bytes]] | None, role: Role, model: str | None) -> str:
+        """Let a caller do something, or not. The answer is the same whether there is such a model or not.
+
+        Args:
+            metadata: the call's.
+            role: what it takes.
+            model: which model it is about; None: none in particular.
+
+        Returns:
+            The caller's name.
+
+        Raises:
+            Unauthenticated: there is no token, or none that is known, or it has expired.
+            PermissionDenied: the caller may not do this.
+        """
+        token = self._caller(metadata)
+        if not token.may(role, model):
+            raise _denied(token, role, model)
+        return token.name
+
+    def identify(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+        """The caller's name, whatever it may do.
+
+        Raises:
+            Unauthenticated: as in ``check``.
+        """
+        return self._caller(metadata).name
+
+    def _caller(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> Token:
+        self._look()
+        token = self._tokens.get(digest_of(_bearer(metadata)))
+        if token is None:
+            raise Unauthenticated("This token is not known here. Ask the server's operator for one.")
+        if token.expires is not None and token.expires <= datetime.now(UTC):
+            raise Unauthenticated(f"The token of {token.name!r} has expired. Ask the server's operator for a new one.")
+        return token
+
+    def _look(self) -> None:
+        """Read the file again, where it is time to look and it has changed."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < LOOK_INTERVAL_S:
+            return
+        self._looked_s = now_s
+        try:
+            stamp = stamp_of([self._path])
+            if stamp == self._stamp:
+                return
+            self._tokens = read_tokens(self._path)
+        except AccessFileError as error:
+            if str(error) != self._error:
+                LOG.error("tokens: those that were known stay: %s", error)
+            self._error = str(error)
+            return
+        self._stamp, self._error = stamp, ""
+        LOG.info("tokens: %d were read again", len(self._tokens))
+
+
+def _bearer(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+    """The call's token."""
+    values = [value for key, value in metadata or () if key == _HEADER]
+    if len(values) != 1:
+        found = "no token" if not values else "several tokens"
+        raise Unauthenticated(f"The call carries {found}. Send one in its metadata: authorization: Bearer <token>.")
+    value = values[0]
+    if not isinstance(value, str) or value[: len(_SCHEME)].lower() != _SCHEME:
+        raise Unauthenticated("The call's authorization is no bearer token. Write: authorization: Bearer <token>.")
+    return value[len(_SCHEME) :].strip()
+
+
+def _denied(token: Token, role: Role, model: str | None) -> PermissionDenied:
+    what = f"call model {model[:63]!r}" if model is not None else f"do this: it takes the role {str(role)!r}"
+    return PermissionDenied(f"{token.name!r} may not {what}. Ask the server's operator for the right to.")

@@ -1,0 +1,79 @@
+"""PEM files of a server's certificate: read, and checked as OpenSSL will see them."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sardonyx_server.access.files import AccessFileError, read_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files.
+
+    Attributes:
+        cert: the server's certificate and those between it and its root, in this order.
+        key: the certificate's private key, not encrypted.
+        client_ca: roots of the certificates that callers must show; empty: they need none.
+    """
+
+    cert: str
+    key: str
+    client_ca: str
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file that is named."""
+        return [path for path in (self.cert, self.key, self.client_ca) if path]
+
+
+class Pems(NamedTuple):
+    """What the files hold; ``client_ca`` is None where callers need no certificate."""
+
+    cert: bytes
+    key: bytes
+    client_ca: bytes | None
+
+
+def read_pems(files: TlsFiles) -> Pems:
+    """Read and check the files.
+
+    Raises:
+        AccessFileError: one is missing or no PEM, or the key does not fit the certificate.
+    """
+    pems = Pems(read_bytes(files.cert), read_bytes(files.key), read_bytes(files.client_ca) if files.client_ca else None)
+    _check_pair(files)
+    if pems.client_ca is not None:
+        _check_roots(files.client_ca, pems.client_ca)
+    return pems
+
+
+def _check_pair(files: TlsFiles) -> None:
+    """OpenSSL judges; gRPC itself would accept anything, and fail each handshake."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.cert, files.key, password=_refuse_password)
+    except ssl.SSLError as error:
+        raise AccessFileError(_reason_of(files, error)) from None
+    except ValueError:
+        raise AccessFileError(f"The key in {files.key!r} is encrypted. Give one without a password.") from None
+    except OSError as error:
+        raise AccessFileError(f"{files.cert!r} and {files.key!r} cannot be read: {error.strerror}.") from None
+
+
+def _reason_of(files: TlsFiles, error: ssl.SSLError) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"The key in {files.key!r} does not fit the certificate in {files.cert!r}. Give both of one pair."
+    return f"{files.cert!r} and {files.key!r} are no certificate and key in PEM form ({error.reason}). Name PEM files."
+
+
+def _refuse_password() -> str:
+    raise ValueError
+
+
+def _check_roots(path: str, roots: bytes) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=roots.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        raise AccessFileError(f"{path!r} holds no certificates in PEM form. Name the callers' root as PEM.") from None

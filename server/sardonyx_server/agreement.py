@@ -1,0 +1,60 @@
+"""How far two versions of one interface agree on the same rows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, OUTPUT_KIND_PROBABILITIES, OUTPUT_KIND_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sardonyx.registry.v1.manifest_pb2 import Manifest
+
+Array = npt.NDArray[Any]
+
+#: The metric that says how far a version's own answers are from the truth, on average.
+_OWN_ERROR: Final = "mae"
+
+
+def agreement(live: Manifest, answered: Sequence[Array], shadowed: Sequence[Array]) -> float:
+    """The share of rows in which both answer alike, 0 to 1.
+
+    Classes are alike where they are equal; where there are only probabilities, the likeliest class counts. Values are
+    alike where they are no farther apart than the live version is from the truth on average, as its evaluation found:
+    two fits of one problem never give the same number, and a difference below their own error is none. A version that
+    states no such error is held to the tolerance of its golden rows.
+
+    Args:
+        live: the manifest of the version that answered.
+        answered: an array for each output of the interface, shape [rows] or [rows, width].
+        shadowed: the other version's, alike.
+    """
+    pairs: dict[int, list[tuple[Array, Array]]] = {}
+    for output, ours, theirs in zip(live.interface.outputs, answered, shadowed, strict=True):
+        pairs.setdefault(output.kind, []).append((ours, theirs))
+    if labels := pairs.get(OUTPUT_KIND_LABEL):
+        alike = [ours == theirs for ours, theirs in labels]
+    elif probabilities := pairs.get(OUTPUT_KIND_PROBABILITIES):
+        alike = [ours.argmax(axis=-1) == theirs.argmax(axis=-1) for ours, theirs in probabilities]
+    else:
+        alike = [_is_close(live, ours, theirs) for ours, theirs in pairs[OUTPUT_KIND_VALUE]]
+    return float(np.mean(np.logical_and.reduce(alike)))
+
+
+def _is_close(live: Manifest, ours: Array, theirs: Array) -> Array:
+    """By row, whether all its values are alike; NaN is like NaN."""
+    absolute, relative = _margin(live)
+    close = np.isclose(theirs, ours, rtol=relative, atol=absolute, equal_nan=True)
+    return np.asarray(close.reshape(len(close), -1).all(axis=-1))
+
+
+def _margin(live: Manifest) -> tuple[float, float]:
+    error = next((metric.value for metric in live.evaluation.metrics if metric.name == _OWN_ERROR), math.nan)
+    if math.isfinite(error):
+        return error, 0.0
+    return live.golden.tolerance.absolute, live.golden.tolerance.relative

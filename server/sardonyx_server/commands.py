@@ -1,0 +1,33 @@
+"""A group of commands of which one needs no name."""
+
+from __future__ import annotations
+
+import click
+
+
+class DefaultGroup(click.Group):
+    """Runs its default command where the first word names none: ``sardonyx-server --registry …`` serves.
+
+    Its help is the default command's, with the others below it.
+
+    Args:
+        default: that command.
+        others: commands that are asked for by name.
+    """
+
+    def __init__(self, default: click.Command, *others: click.Command) -> None:
+        commands = {command.name or "": command for command in (default, *others)}
+        super().__init__(commands=commands, help=default.help, epilog=default.epilog, no_args_is_help=False)
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command's name in front of what is neither a command's name nor a wish for help."""
+        if not args or args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
+            args = [self._default.name or "", *args]
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The default command's options, then the commands."""
+        with click.Context(self._default, parent=ctx, **self._default.context_settings) as context:
+            self._default.format_options(context, formatter)
+        self.format_commands(ctx, formatter)

@@ -1,0 +1,36 @@
+"""What a worker tells its supervisor: one JSON object a line, on its standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Final
+
+#: The port answers.
+ACCEPTING: Final = "accepting"
+#: Values of metrics since the worker's start.
+METRICS: Final = "metrics"
+#: A line holds the metrics of every version: about 2 kB each.
+LINE_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+def tell(kind: str, content: Any = None) -> None:
+    """Write a line; waits for the supervisor to make room.
+
+    Raises:
+        OSError: the supervisor is gone.
+    """
+    line = json.dumps({kind: content}).encode() + b"\n"
+    # Past Python's buffer: one that cannot be written would make a bad end of a good one at exit.
+    while line:
+        line = line[os.write(sys.stdout.fileno(), line) :]
+
+
+def read(line: bytes) -> dict[str, Any]:
+    """The line of a worker; empty where it is none, such as what a library printed."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

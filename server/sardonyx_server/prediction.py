@@ -1,0 +1,144 @@
+"""The walk of a prediction: read, route, check, run, write; then a record of it. Every door leads here."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc
+
+from sardonyx import status
+from sardonyx.errors import InvalidInput, SardonyxError, Violation
+from sardonyx.guard import to_internal
+from sardonyx.names import NAME_LENGTH_MAX
+from sardonyx.prediction_id import ID_LENGTH_MAX
+from sardonyx_server.access.tokens import Role
+from sardonyx_server.log import LOG
+from sardonyx_server.routing import resolve
+from sardonyx_server.telemetry.record import Record, outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from sardonyx.oip.coalesced import Coalesced
+    from sardonyx_server.access.access import Access
+    from sardonyx_server.call import Call
+    from sardonyx_server.drain import Drain
+    from sardonyx_server.life.model import Model
+    from sardonyx_server.served import Served
+    from sardonyx_server.telemetry.recorder import Recorder
+
+    Array = npt.NDArray[Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Question(Protocol):
+    """A request as its door reads it: made from bytes, and InvalidInput where they are none of its kind.
+
+    Attributes:
+        model: whom it asks.
+        selector: which version: see ``routing.resolve``.
+        prediction_id: the caller's id; empty: it gave none.
+        routing_key: what a canary's share goes by; empty: what the call's metadata says, or the prediction id.
+    """
+
+    model: str
+    selector: str
+    prediction_id: str
+    routing_key: str
+
+    def __init__(self, data: bytes) -> None: ...
+
+    def decode(self, served: Served) -> tuple[Mapping[str, Array], int, Coalesced | None]:
+        """The arrays by graph tensor, shape [rows, width], how many rows, and whose; raises InvalidInput."""
+        ...
+
+    def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
+        """The answer's bytes."""
+        ...
+
+
+class Predictor:
+    """Answers questions, whatever door they came through.
+
+    Args:
+        models: what this worker has.
+        access: who may ask; None: everyone.
+        recorder: takes a record of each prediction; None: nobody listens.
+        drain: whether the server is going away.
+    """
+
+    def __init__(
+        self, models: Mapping[str, Model], access: Access | None, recorder: Recorder | None, drain: Drain
+    ) -> None:
+        self._models = models
+        self._access = access
+        self._recorder = recorder
+        self._drain = drain
+
+    async def answer(self, kind: type[Question], data: bytes, call: Call, context: Context, record: Record) -> bytes:
+        """The bytes that answer a request.
+
+        Args:
+            kind: reads the bytes.
+            data: the request.
+            call: what came with it.
+            context: knows how long the caller still waits.
+            record: filled in, and left for telemetry.
+
+        Raises:
+            SardonyxError: the request could not be answered; always one that crosses the wire.
+        """
+        started_ns = time.perf_counter_ns()
+        try:
+            if self._drain.begun:
+                await self._drain.refuse()
+            question = kind(data)
+            served = self._route(question, call, record)
+            record.feed, record.rows, record.members = question.decode(served)
+            decoded_ns = time.perf_counter_ns()
+            if record.rows <= served.batcher.short_rows_max:
+                ran = served.batcher.run_now(record.feed)
+            else:
+                with served:
+                    left_s = context.time_remaining()
+                    ran = await served.batcher.run(record.feed, record.rows, left_s, record.prediction_id)
+            ran_ns = time.perf_counter_ns()
+            answer = question.encode(served, ran.outputs, record)
+            record.outputs, record.batch = outputs_of(served, ran.outputs), ran.batch
+            record.stages_ns = (decoded_ns - started_ns, ran.queue_ns, ran.run_ns, time.perf_counter_ns() - ran_ns)
+        except SardonyxError as error:
+            record.code = status.code_of(error).name
+            raise
+        except Exception as error:  # the caller must learn that it failed, and nothing of how
+            record.code = grpc.StatusCode.INTERNAL.name
+            raise to_internal(error, LOG) from None
+        except BaseException:
+            record.code = grpc.StatusCode.CANCELLED.name
+            raise
+        else:
+            record.code = "OK"
+            return answer
+        finally:
+            record.duration_ns = time.perf_counter_ns() - started_ns
+            if self._recorder is not None:
+                self._recorder.record(record)
+
+    def _route(self, question: Question, call: Call, record: Record) -> Served:
+        """Whom the question goes to, once the caller may ask."""
+        # What is longer is no model's name, and is not kept.
+        record.model = question.model[:NAME_LENGTH_MAX]
+        if self._access is not None:
+            record.caller = self._access.check(call.metadata, Role.INFER, question.model)
+        if len(question.prediction_id) > ID_LENGTH_MAX:
+            found = f"{len(question.prediction_id)} characters, and an id has {ID_LENGTH_MAX} at most."
+            raise InvalidInput([Violation("id", f"{found} Give a shorter one.")])
+        # An id of ours is as long as a trace id, and as unlikely to meet another.
+        record.prediction_id = question.prediction_id or os.urandom(16).hex()
+        key = question.routing_key or call.routing_key or record.prediction_id
+        routed = resolve(self._models, question.model, question.selector, key)
+        record.served, record.route = routed.served, routed.route
+        return routed.served

@@ -1,0 +1,206 @@
+"""Shows a share of what was answered to another version, beside the callers and on a budget of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy.typing as npt
+from grpc import StatusCode
+
+from sardonyx import status
+from sardonyx.errors import Overloaded, SardonyxError
+from sardonyx.interface import dtype_of
+from sardonyx_server.agreement import agreement
+from sardonyx_server.life.lanes import SHADOW
+from sardonyx_server.log import LOG
+from sardonyx_server.telemetry.record import Record, Shadowed, outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sardonyx_server.batcher import Ran, RowQueue
+    from sardonyx_server.life.model import Model
+    from sardonyx_server.life.portion import Portion
+    from sardonyx_server.served import Served
+    from sardonyx_server.telemetry.recorder import Recorder
+
+Array = npt.NDArray[Any]
+
+#: Rows that may wait for a shadow in one worker: with thirty numbers each about 4 MB.
+ROWS_MAX: Final = 16_384
+#: Of a worker's time, what shadows may take: a server at its limit loses no more than this to them.
+TIME_SHARE_MAX: Final = 0.1
+#: Rests are taken when they have come to so much: the event loop's clock counts whole milliseconds.
+REST_S_MIN: Final = 0.005
+#: How long a shadow waits before it looks again whether callers still wait.
+PAUSE_S: Final = 0.005
+
+
+class _Offer(NamedTuple):
+    """What a caller asked and was answered."""
+
+    target: Portion
+    live: Served
+    asked: Record
+    feed: Mapping[str, Array]
+    outputs: Sequence[Array]
+
+
+class Shadow:
+    """Runs shadows of answered calls, one at a time, where no caller waits.
+
+    A shadow takes at most TIME_SHARE_MAX of the worker's time, and stands back while rows wait in the queue; what
+    exceeds the room meanwhile is dropped, and counted. Which calls it sees follows from their prediction ids, so it can
+    be worked out again. Nothing of it reaches a caller: not its answer, not its error, not its time.
+
+    Everything happens on the event loop, or in the batcher's threads where a run is long, so nothing here needs a lock.
+
+    Args:
+        models: what this worker has.
+        queue: what callers wait for.
+        recorder: takes a record of each run, with its agreement to the live answer.
+    """
+
+    def __init__(self, models: Mapping[str, Model], queue: RowQueue, recorder: Recorder) -> None:
+        #: Calls that fell into a shadow's share. Each is run, has failed or was dropped in the end.
+        self.offered = 0
+        self.ran = 0
+        self.dropped = 0
+        self.failed = 0
+        self._models = models
+        self._queue = queue
+        self._recorder = recorder
+        self._offers: asyncio.Queue[_Offer] = asyncio.Queue()
+        self._rows = 0
+        self._owed_s = 0.0
+        self._failing: set[tuple[str, int]] = set()
+
+    def offer(self, target: Portion, asked: Record, outputs: Sequence[Array]) -> None:
+        """Show a call to a shadow, if it is one of its share and there is room; never waits and never raises.
+
+        Args:
+            target: the shadow, and its share.
+            asked: the call, answered by the live version; its feed is still there.
+            outputs: what the live version answered: an array for each output of the interface.
+        """
+        if asked.served is None or asked.feed is None or not target.takes(asked.prediction_id):
+            return
+        self.offered += 1
+        if self._rows + asked.rows > ROWS_MAX:
+            self.dropped += 1
+            return
+        self._rows += asked.rows
+        # The feed is kept beside the record: telemetry takes it out of there.
+        self._offers.put_nowait(_Offer(target, asked.served, asked, asked.feed, outputs))
+
+    async def run(self) -> None:
+        """Run what was offered until cancelled."""
+        while True:
+            offer = await self._offers.get()
+            await self._wait_for_callers()
+            started = time.perf_counter()
+            if self._is_current(offer.target):
+                await self._show(offer)
+            else:
+                self.dropped += 1
+            self._rows -= offer.asked.rows
+            await self._rest(time.perf_counter() - started)
+
+    async def _wait_for_callers(self) -> None:
+        while self._queue.rows:  # noqa: ASYNC110 - a queue on the request path that told of its end would cost there
+            await asyncio.sleep(PAUSE_S)
+
+    async def _rest(self, took_s: float) -> None:
+        """Leave the rest of the time to callers; they have their turn after each run in any case."""
+        self._owed_s += took_s * (1 / TIME_SHARE_MAX - 1)
+        if self._owed_s < REST_S_MIN:
+            await asyncio.sleep(0)
+            return
+        await asyncio.sleep(self._owed_s)
+        self._owed_s = 0.0
+
+    def _is_current(self, target: Portion) -> bool:
+        """Whether the version is a shadow still: one whose route has ended is on its way out of memory."""
+        model = self._models.get(target.served.model)
+        current = model.shadows.get(target.served.major) if model is not None else None
+        return current is not None and current.served is target.served
+
+    async def _show(self, offer: _Offer) -> None:
+        served = offer.target.served
+        record = _record_of(offer)
+        started_ns = time.perf_counter_ns()
+        try:
+            ran = await self._ran(offer)
+            share = agreement(offer.live.manifest, offer.outputs, ran.outputs)
+        except Overloaded:
+            # Callers came first after all.
+            self.dropped += 1
+            return
+        except Exception as error:  # whatever it is, it is no caller's
+            record.code = (status.code_of(error) if isinstance(error, SardonyxError) else StatusCode.INTERNAL).name
+            self.failed += 1
+            self._report(served, error)
+        else:
+            record.shadowed = Shadowed(offer.live.version, share)
+            record.outputs, record.batch = outputs_of(served, ran.outputs), ran.batch
+            record.stages_ns, record.code = (0, ran.queue_ns, ran.run_ns, 0), StatusCode.OK.name
+            self.ran += 1
+            self._report(served, None)
+        record.duration_ns = time.perf_counter_ns() - started_ns
+        self._recorder.record(record)
+
+    @staticmethod
+    async def _ran(offer: _Offer) -> Ran:
+        served, rows = offer.target.served, offer.asked.rows
+        feed = feed_for(served, offer.live, offer.feed)
+        if rows <= served.batcher.short_rows_max:
+            return served.batcher.run_now(feed)
+        with served:
+            return await served.batcher.run(feed, rows, None, offer.asked.prediction_id)
+
+    def _report(self, served: Served, error: Exception | None) -> None:
+        """Log a change, not each repetition."""
+        known = (served.model, served.version)
+        if error is not None and known not in self._failing:
+            self._failing.add(known)
+            LOG.error("model %s: version %d fails as a shadow: %s", *known, error)
+        elif error is None and known in self._failing:
+            self._failing.discard(known)
+            LOG.info("model %s: version %d answers as a shadow again", *known)
+
+
+def feed_for(served: Served, live: Served, feed: Mapping[str, Array]) -> dict[str, Array]:
+    """What one version was asked, as another version of the same interface takes it.
+
+    Both have the same inputs; their graphs may have other names and types for them. A live graph that takes narrower
+    numbers than the other has rounded them already: what it saw is what is compared.
+
+    Args:
+        served: the version to ask.
+        live: the version that was asked.
+        feed: its arrays by graph tensor, shape [rows, width].
+    """
+    bindings = {binding.name: binding for binding in served.manifest.graph.inputs}
+    found: dict[str, Array] = {}
+    for tensor, before in zip(live.manifest.interface.inputs, live.manifest.graph.inputs, strict=True):
+        after = bindings[tensor.name]
+        found[after.tensor] = feed[before.tensor].astype(dtype_of(after.datatype or tensor.datatype), copy=False)
+    return found
+
+
+def _record_of(offer: _Offer) -> Record:
+    """What is known of a shadow's run before it takes place."""
+    asked = offer.asked
+    return Record(
+        method=asked.method,
+        model=asked.model,
+        served=offer.target.served,
+        route=SHADOW,
+        prediction_id=asked.prediction_id,
+        rows=asked.rows,
+        start_ns=time.time_ns(),
+        parent=asked.parent,
+        members=asked.members,
+    )

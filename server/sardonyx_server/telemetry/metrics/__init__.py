@@ -1,0 +1,1 @@
+"""Metrics of all workers together: counted in each from its records, summed by the supervisor, read by Prometheus."""

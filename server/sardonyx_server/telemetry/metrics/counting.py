@@ -1,0 +1,98 @@
+"""Counts the predictions of one worker, from their records: nothing of it takes place while a request waits."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sardonyx_server.telemetry.metrics import names
+from sardonyx_server.telemetry.metrics.values import Values
+from sardonyx_server.telemetry.timing import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+    from sardonyx_server.telemetry.metrics.names import Metric
+    from sardonyx_server.telemetry.metrics.values import Labels
+    from sardonyx_server.telemetry.record import Record
+
+Array = npt.NDArray[Any]
+
+#: Shared runs that are remembered, so that each counts once: its requests end close together.
+_RUNS_MAX: Final = 256
+
+
+class Metrics:
+    """Counts records. A slice of 32 takes about 60 µs, 2 µs each: numpy sorts all of its times at once.
+
+    Args:
+        models: the names that exist. Any other is a caller's text, and must not become a label.
+    """
+
+    def __init__(self, models: Container[str]) -> None:
+        self._models = models
+        self._values = Values()
+        self._runs: deque[str] = deque(maxlen=_RUNS_MAX)
+        # Records are taken by one thread, and the values are read by another.
+        self._lock = threading.Lock()
+
+    def take(self, records: Sequence[Record], missed: int) -> None:
+        """Count them."""
+        by_version: dict[tuple[str, str], list[Record]] = {}
+        with self._lock:
+            for record in records:
+                labels = self._labels(record)
+                self._values.add(names.REQUESTS, (*labels, record.route, record.code), 1)
+                if record.served is not None:
+                    by_version.setdefault(labels, []).append(record)
+            for labels, those in by_version.items():
+                self._count(labels, those)
+            if missed:
+                self._values.add(names.RECORDS_DROPPED, (), missed)
+
+    def snapshot(self) -> Values:
+        """All that was counted so far."""
+        with self._lock:
+            return copy.deepcopy(self._values)
+
+    def _labels(self, record: Record) -> tuple[str, str]:
+        if record.served is not None:
+            return record.served.model, str(record.served.version)
+        return record.model if record.model in self._models else "", ""
+
+    def _count(self, labels: Labels, records: Sequence[Record]) -> None:
+        """Durations, stages and rows of one version."""
+        durations = np.array([record.duration_ns for record in records])
+        self._observe(names.DURATION, labels, durations * 1e-9)
+        answered = [record for record in records if record.code == "OK"]
+        if not answered:
+            return
+        stages = np.array([record.stages_ns for record in answered]) * 1e-9
+        for column, stage in enumerate(STAGES):
+            self._observe(names.STAGE_DURATION, (*labels, stage), stages[:, column])
+        self._values.add(names.ROWS, labels, sum(record.rows for record in answered))
+        self._observe(names.RUN_ROWS, labels, np.array(self._run_rows(answered)))
+
+    def _run_rows(self, records: Sequence[Record]) -> list[int]:
+        """The rows of each run, shared ones once."""
+        rows = []
+        for record in records:
+            run = record.batch
+            if run is None:
+                rows.append(record.rows)
+            elif run.id not in self._runs:
+                self._runs.append(run.id)
+                rows.append(run.rows)
+        return rows
+
+    def _observe(self, metric: Metric, labels: Labels, values: Array) -> None:
+        """Put values into their buckets; a bound belongs to the bucket below it."""
+        distribution = self._values.distribution(metric, labels)
+        distribution.total += float(values.sum())
+        for bucket in np.searchsorted(metric.bounds, values).tolist():
+            distribution.counts[bucket] += 1

@@ -1,0 +1,95 @@
+"""Tells the supervisor the metrics of a worker, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final
+
+from sardonyx_server import pipe
+from sardonyx_server.telemetry.metrics import names
+from sardonyx_server.telemetry.metrics.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sardonyx_server.batcher import RowQueue
+    from sardonyx_server.life.manager import Manager
+    from sardonyx_server.life.watcher import Watcher
+    from sardonyx_server.telemetry.metrics.counting import Metrics
+    from sardonyx_server.telemetry.sender import Sender
+
+#: What Prometheus reads is never older than this, and the 50 ms that records wait.
+INTERVAL_S: Final = 0.5
+
+
+class Reporter:
+    """Looks at the parts of a worker, and tells what it sees.
+
+    Args:
+        metrics: has counted the predictions.
+        manager, watcher, queue: are looked at, on the event loop.
+        sender: may be None.
+    """
+
+    def __init__(
+        self, metrics: Metrics, manager: Manager, watcher: Watcher, queue: RowQueue, sender: Sender | None
+    ) -> None:
+        self._metrics = metrics
+        self._manager = manager
+        self._watcher = watcher
+        self._queue = queue
+        self._sender = sender
+
+    async def run(self) -> None:
+        """Report until cancelled, or until nobody listens."""
+        while True:
+            try:
+                await self.report()
+            except OSError:
+                # The supervisor is gone, and with it whoever would ask: the worker drains.
+                return
+            await asyncio.sleep(INTERVAL_S)
+
+    async def report(self) -> None:
+        """Report once."""
+        seen = self._look()
+        await asyncio.to_thread(self._tell, seen)
+
+    def _tell(self, seen: Values) -> None:
+        values = self._metrics.snapshot()
+        values.merge(seen)
+        pipe.tell(pipe.METRICS, values.as_data())
+
+    def _look(self) -> Values:
+        """What is not counted from records. Gauges have no worker yet: the supervisor knows which this is."""
+        values = Values()
+        values.add(names.QUEUE_ROWS, (), self._queue.rows)
+        values.add(names.REGISTRY_UNREADABLE, (), bool(self._watcher.error))
+        if self._watcher.last_read is not None:
+            values.add(names.REGISTRY_READ, (), self._watcher.last_read.timestamp())
+        values.add(names.MEMORY, (), resident_bytes())
+        for model in self._manager.models.values():
+            for version in model.versions.values():
+                state = version.state.name.lower()
+                values.add(names.VERSION_STATE, (model.name, str(version.number), state), 1)
+        _add_all(values, self._manager.loads)
+        if self._sender is not None:
+            values.add(names.SPANS_SENT, (), self._sender.sent)
+            values.add(names.SPANS_DROPPED, (), self._sender.dropped)
+            values.add(names.SPANS_BUFFERED, (), self._sender.buffered)
+        return values
+
+
+def _add_all(values: Values, loads: Mapping[tuple[str, str], int]) -> None:
+    for labels, count in loads.items():
+        values.add(names.LOADS, labels, count)
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - no path, a question to the kernel
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

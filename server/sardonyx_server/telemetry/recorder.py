@@ -1,0 +1,121 @@
+"""Takes a record of each prediction from the event loop, and gives it to whoever wants it from a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+from sardonyx_server.log import LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sardonyx_server.telemetry.capture import Capture
+    from sardonyx_server.telemetry.record import Record
+
+#: What may wait: the thread falls behind only where the machine stands still. A record of one row takes 1 kB.
+RECORDS_MAX: Final = 65_536
+#: Rows of output that may wait: an answer of 1,024 rows with two probabilities takes about 30 kB.
+ROWS_MAX: Final = 1_048_576
+
+#: How long records wait for company. The thread looks by itself: to be woken would cost the event loop 5 µs a time.
+INTERVAL_S: Final = 0.05
+#: The thread holds the interpreter's lock for one slice at a time, about 0.1 ms, and then lets requests pass. Without
+#: slices, a request waits for the lock up to 5 ms (sys.getswitchinterval).
+SLICE_RECORDS: Final = 32
+SLICE_ROWS: Final = 2048
+PAUSE_S: Final = 0.0002
+
+
+class Taker(Protocol):
+    """Somebody who wants every record."""
+
+    def take(self, records: Sequence[Record], missed: int) -> None:
+        """Take records, in the order in which their requests ended; never on the event loop.
+
+        Args:
+            records: at most SLICE_RECORDS.
+            missed: how many were lost before them, since the last call.
+        """
+
+
+class Recorder:
+    """Takes records, whatever becomes of them: a request never waits for telemetry.
+
+    Args:
+        capture: takes input rows from what was asked.
+        takers: who wants the records.
+    """
+
+    def __init__(self, capture: Capture, takers: Sequence[Taker]) -> None:
+        self._capture = capture
+        self._takers = takers
+        self._records: deque[Record] = deque()
+        # Each counter has one writer, the event loop or the thread: then plain integers need no lock.
+        self.refused = 0
+        self._refused_told = 0
+        self._rows_in = 0
+        self._rows_out = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to hand records on."""
+        self._thread.start()
+
+    def record(self, record: Record) -> None:
+        """Take a record, on the event loop; where there is no room it is lost, and counted.
+
+        What was asked is let go here, but for the rows that are captured: it may be large.
+        """
+        if len(self._records) >= RECORDS_MAX or self._rows_in - self._rows_out >= ROWS_MAX:
+            self.refused += 1
+            return
+        if record.feed is not None:
+            record.captured = self._capture.take(record.feed, record.rows, time.monotonic())
+            record.feed = None
+        self._rows_in += _kept_rows(record)
+        self._records.append(record)
+
+    def stop(self, timeout_s: float) -> None:
+        """Hand on what waits, for so long at most."""
+        if self._thread.is_alive():
+            self._ending.set()
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        ending = False
+        while not ending:
+            ending = self._ending.wait(INTERVAL_S)
+            while self._records or self.refused > self._refused_told:
+                self._hand_on(self._next_slice())
+                if not self._ending.is_set():
+                    # Not sleep(0): the lock would be taken again before a waiting request has woken up.
+                    time.sleep(PAUSE_S)
+
+    def _next_slice(self) -> list[Record]:
+        """The oldest records, up to the limits."""
+        records: list[Record] = []
+        rows = 0
+        while self._records and len(records) < SLICE_RECORDS and rows < SLICE_ROWS:
+            record = self._records.popleft()
+            rows += _kept_rows(record)
+            records.append(record)
+        self._rows_out += rows
+        return records
+
+    def _hand_on(self, records: Sequence[Record]) -> None:
+        missed = self.refused - self._refused_told
+        self._refused_told += missed
+        for taker in self._takers:
+            try:
+                taker.take(records, missed)
+            except Exception:
+                # Telemetry must outlive its own bugs, and one taker those of another.
+                LOG.exception("telemetry: %d records were lost", len(records))
+
+
+def _kept_rows(record: Record) -> int:
+    return record.outputs.rows if record.outputs else 0

@@ -1,0 +1,186 @@
+"""ModelStreamInfer: Triton's stream over real sockets, with its own client and without."""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient import grpc as triton
+
+from sardonyx import status
+from sardonyx.errors import ServerDraining
+from sardonyx.oip import messages as oip
+from server.scene import (
+    ALONE,
+    LONG,
+    LOOKUP,
+    PATIENCE_S,
+    REGRESSOR,
+    SLOW,
+    answers,
+    array_of,
+    get_server,
+    number_request,
+    regressor_request,
+    value_of,
+    wait_until,
+)
+from support.programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from server.scene import Scene
+
+#: How much a worker may grow while a client does not read, in bytes: the window of requests and gRPC's own buffers.
+GROWTH_MAX: Final = 64 * 1024 * 1024
+
+
+def stream(channel: grpc.Channel, requests: Iterable[oip.ModelInferRequest], timeout_s: float = PATIENCE_S) -> Any:
+    """ModelStreamInfer by hand: an iterator of responses."""
+    call = channel.stream_stream(
+        f"/{oip.SERVICE}/ModelStreamInfer",
+        request_serializer=oip.ModelInferRequest.SerializeToString,
+        response_deserializer=oip.ModelStreamInferResponse.FromString,
+    )
+    return call(iter(requests), timeout=timeout_s)
+
+
+def named(request: oip.ModelInferRequest, name: str) -> oip.ModelInferRequest:
+    """The request with an id."""
+    request.id = name
+    return request
+
+
+def memory_of(process_id: int) -> int:
+    """What a process holds now, in bytes."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process_id}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def test_tritons_client_streams(address: str, channel: grpc.Channel, scene: Scene) -> None:
+    """Triton's own client opens a stream, sends many requests, and gets each one's answer under its id."""
+    array = array_of(seed=9, rows=30)
+    results: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    with triton.InferenceServerClient(address) as client:
+        client.start_stream(lambda result, error: results.put((result, error)))
+        for row in range(len(array)):
+            tensor = triton.InferInput("features", [1, 3], "FP64")
+            tensor.set_data_from_numpy(array[row : row + 1])
+            client.async_stream_infer(REGRESSOR, [tensor], request_id=f"row-{row}")
+        found = [results.get(timeout=PATIENCE_S) for _ in range(len(array))]
+        client.stop_stream()
+    assert [error for _, error in found if error] == []
+    assert [result.get_response().id for result, _ in found] == [f"row-{row}" for row in range(len(array))]
+    values = np.concatenate([result.as_numpy("value") for result, _ in found])
+    np.testing.assert_allclose(values, scene.regressor.predict(array), rtol=1e-9)
+
+
+def test_one_bad_request_does_not_end_the_stream(channel: grpc.Channel) -> None:
+    """What cannot be answered is said in its place, with its id and code; those around it are answered."""
+    bad, wrong = number_request("lookdown", 1), regressor_request(np.array([[1.0, np.nan, 1.0]]))
+    asked = [number_request(LOOKUP, 1), bad, wrong, number_request(LOOKUP, 1)]
+    found = list(stream(channel, map(named, asked, "abcd")))
+    assert [response.infer_response.id for response in found] == ["a", "b", "c", "d"]
+    assert [bool(response.error_message) for response in found] == [False, True, True, False]
+    assert "Did you mean 'lookup'" in found[1].error_message
+    assert "row 0" in found[2].error_message
+    codes = [response.infer_response.parameters["sardonyx_code"].string_param for response in found]
+    assert codes == ["", "NOT_FOUND", "INVALID_ARGUMENT", ""]
+
+
+def test_bytes_that_are_no_request_are_the_callers_mistake(channel: grpc.Channel) -> None:
+    """Garbage in a stream is answered with a sentence, and the stream goes on."""
+    call: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(f"/{oip.SERVICE}/ModelStreamInfer")
+    good = number_request(LOOKUP, 2).SerializeToString()
+    messages = [oip.ModelStreamInferResponse.FromString(data) for data in call(iter([b"\xff\xff", good]), timeout=20)]
+    assert "ModelInferRequest" in messages[0].error_message
+    assert value_of(messages[1].infer_response) == [30.0]
+
+
+def test_answers_keep_their_order_whatever_they_take(channel: grpc.Channel) -> None:
+    """A slow request and quick ones behind it, of another model: answered in the order in which they were asked."""
+    requests = [
+        number_request(SLOW, 300),
+        number_request(LOOKUP, 1),
+        number_request(SLOW, 20),
+        number_request(LOOKUP, 2),
+    ]
+    assert [value_of(response.infer_response)[0] for response in stream(channel, requests)] == [300, 20, 20, 30]
+
+
+def test_requests_of_a_stream_share_runs(channel: grpc.Channel) -> None:
+    """What one stream sends while a model is busy goes in one run: 60 requests take far fewer runs than 60."""
+    requests = [number_request(SLOW, 60) for _ in range(60)]
+    found = list(stream(channel, requests))
+    assert [value_of(response.infer_response) for response in found] == [[60.0]] * 60
+
+
+def test_a_client_that_does_not_read_cannot_fill_the_server(scene: Scene) -> None:
+    """A caller sends and sends, and reads nothing: the server stops reading it, and stays as small as it was."""
+    program = Program.start("sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
+    try:
+        address = program.wait_for(r"listening on (\S+:\d+)")[1]
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        with grpc.insecure_channel(address, options=options) as channel:
+            wait_until(lambda: answers(channel, number_request(LOOKUP, 1)), "the model answers")
+            request = regressor_request(np.zeros((20_000, 3)))
+            list(stream(channel, [request] * 4))
+            worker = get_server(channel).process_id
+            before, sent, stop = memory_of(worker), [0], threading.Event()
+
+            def endless() -> Iterator[oip.ModelInferRequest]:
+                while not stop.is_set():
+                    sent[0] += 1
+                    yield request
+
+            responses = stream(channel, endless(), timeout_s=120)
+            held = [0]
+
+            def stands_still() -> bool:
+                held[0], earlier = sent[0], held[0]
+                threading.Event().wait(1.0)
+                return sent[0] == earlier == held[0]
+
+            wait_until(stands_still, "the server reads no more")
+            assert memory_of(worker) - before < GROWTH_MAX
+            # It goes on where it stood as soon as the answers are read.
+            for _ in range(sent[0]):
+                assert not next(responses).error_message
+            stop.set()
+            responses.cancel()
+    finally:
+        assert program.stop() == 0, "".join(program.lines)
+
+
+def test_a_drain_ends_the_stream_after_what_was_asked(scene: Scene) -> None:
+    """SIGTERM: what a stream has asked is answered, then it ends with UNAVAILABLE, and the server ends well."""
+    program = Program.start("sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
+    address = program.wait_for(r"listening on (\S+:\d+)")[1]
+    waiting: queue.Queue[oip.ModelInferRequest | None] = queue.Queue()
+    with grpc.insecure_channel(address) as channel:
+        wait_until(lambda: answers(channel, number_request(SLOW, 1)), "the model answers")
+        responses = stream(channel, iter(waiting.get, None))
+        waiting.put(number_request(SLOW, 1))
+        assert value_of(next(responses).infer_response) == [1.0]
+        waiting.put(number_request(SLOW, LONG))
+        ending: list[int] = []
+        ender = threading.Thread(target=lambda: ending.append(program.stop()))
+        # The request is under way before the end begins: it holds the version.
+        wait_until(lambda: get_server(channel).process_id > 0, "the worker speaks")
+        ender.start()
+        assert value_of(next(responses).infer_response) == [float(LONG)]
+        with pytest.raises(grpc.RpcError) as raised:
+            next(responses)
+        waiting.put(None)
+        ender.join(PATIENCE_S)
+    error: Any = raised.value
+    assert isinstance(status.from_rpc(error.code(), error.details(), error.trailing_metadata()), ServerDraining)
+    assert ending == [0]
