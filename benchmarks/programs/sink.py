@@ -1,6 +1,6 @@
 """An OTLP collector that takes every span and looks at none: what it costs is not what is measured.
 
-python benchmarks/sink.py PORT
+python benchmarks/programs/sink.py PORT
 """
 
 from __future__ import annotations
