@@ -98,4 +98,5 @@ def checked_text(field: str, text: str) -> str:
 
 
 def _has_details(error: grpc.RpcError) -> bool:
-    return any(entry.key == status.DETAILS_KEY for entry in error.trailing_metadata() or ())
+    # Of the blocking client these are named tuples, of the asyncio one plain ones.
+    return any(key == status.DETAILS_KEY for key, _ in error.trailing_metadata() or ())
