@@ -196,6 +196,11 @@ def retry_after_s(trailing_metadata: Iterable[Any]) -> float | None:
     return None
 
 
+def has_details(trailing_metadata: Iterable[Any]) -> bool:
+    """Whether a server of ours decided on a status, rather than gRPC by itself."""
+    return any(key == DETAILS_KEY for key, _ in trailing_metadata)
+
+
 def _read_details(
     trailing_metadata: Iterable[Any],
 ) -> tuple[error_details_pb2.ErrorInfo, list[errors.Violation]]:

@@ -57,15 +57,17 @@ REPORT_OUTCOMES: Final[Method[outcomes_pb.ReportOutcomesRequest, outcomes_pb.Rep
 
 def error_of(error: grpc.RpcError, timeout_s: float) -> SardonyxError:
     """The error that a caller gets for what gRPC raised."""
-    code, message = error.code(), error.details() or ""
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not _has_details(error):
+    code, message, trailers = error.code(), error.details() or "", error.trailing_metadata() or ()
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not status.has_details(trailers):
         return late(timeout_s)
-    return status.from_rpc(code, message, error.trailing_metadata() or ())
+    return status.from_rpc(code, message, trailers)
 
 
 def unreachable(raised: grpc.RpcError, error: SardonyxError) -> bool:
     """Whether nobody answered, or somebody who is going away: the next call has better chances elsewhere."""
-    return isinstance(error, ServerDraining) or (isinstance(error, Unavailable) and not _has_details(raised))
+    if isinstance(error, ServerDraining):
+        return True
+    return isinstance(error, Unavailable) and not status.has_details(raised.trailing_metadata() or ())
 
 
 def request_id(prediction_id: str | None) -> str:
@@ -95,8 +97,3 @@ def checked_text(field: str, text: str) -> str:
         except UnicodeEncodeError:
             pass
     raise InvalidInput([Violation(field, f"{text!r:.100} is no text that UTF-8 can hold. Give another.")])
-
-
-def _has_details(error: grpc.RpcError) -> bool:
-    # Of the blocking client these are named tuples, of the asyncio one plain ones.
-    return any(key == status.DETAILS_KEY for key, _ in error.trailing_metadata() or ())
