@@ -89,8 +89,13 @@ class Recorder:
         ending = False
         while not ending:
             ending = self._ending.wait(INTERVAL_S)
-            while self._records or self.refused > self._refused_told:
-                self._hand_on(self._next_slice())
+            # Only those that have come until now: what comes meanwhile waits for company, one at a time each would cost
+            # as much as a whole slice.
+            left = len(self._records)
+            while left > 0 or self.refused > self._refused_told:
+                records = self._next_slice()
+                left -= len(records)
+                self._hand_on(records)
                 if not self._ending.is_set():
                     # Not sleep(0): the lock would be taken again before a waiting request has woken up.
                     time.sleep(PAUSE_S)
