@@ -10,7 +10,7 @@ import grpc
 
 from sardonyx.client import calls, wire
 from sardonyx.client.cache import InterfaceCache
-from sardonyx.client.caller import Caller, Prediction, Question, Request, Response
+from sardonyx.client.caller import Caller, Prediction, Question, Request, Response, closed
 from sardonyx.client.coalescing import CALL_BYTES_MAX, CALL_ROWS_MAX, TIMEOUT_S_MIN, Coalescer
 from sardonyx.client.outcomes import OutcomeReport, batches, check
 from sardonyx.client.retry import Retry
@@ -37,7 +37,8 @@ class _AsyncCaller(Caller[grpc.aio.Channel]):
     """Makes unary calls, and makes them again where that is safe."""
 
     async def close(self) -> None:
-        """Close the connections; safe to repeat."""
+        """Close the connections, for good; safe to repeat. Calls on their way end with Unavailable."""
+        self._closed = True
         while self._channels:
             await self._channels.popitem()[1].close()
 
@@ -71,6 +72,12 @@ class _AsyncCaller(Caller[grpc.aio.Channel]):
             response = await ask(question.request, **question.options)
         except grpc.RpcError as raised:
             raise self._error(question, link, raised) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._closed or (task is not None and task.cancelling()):
+                raise
+            # gRPC cancels what is on its way over a channel that closes; nobody cancelled the caller.
+            raise closed() from None
         self._balancer.answered(link)
         return response
 
@@ -102,7 +109,7 @@ class AsyncClient(_AsyncCaller):
     """
 
     async def close(self) -> None:
-        """Close the connections; safe to repeat. Calls on their way end with Unavailable."""
+        """Close the connections, for good; safe to repeat. Calls on their way end with Unavailable."""
         self._coalescer.close()
         await super().close()
 
@@ -144,10 +151,14 @@ class AsyncClient(_AsyncCaller):
         known = self._cache.get(model, selector)
         try:
             # One time for all of it: a first call asks for the interface too.
-            return await self._predict(known or await self._learn(model, selector, ask.deadline), data, ask)
+            writer = known or await self._learn(model, selector, ask.deadline, ask.metadata)
+            return await self._predict(writer, data, ask)
         except InvalidInput:
             # Refused by an interface that was learned some time ago: another generation may be live by now.
-            if known is None or (learned := await self._learn(model, selector, ask.deadline)) is known:
+            if known is None:
+                raise
+            learned = await self._learn(model, selector, ask.deadline, ask.metadata)
+            if learned is known:
                 raise
         return await self._predict(learned, data, ask)
 
@@ -178,9 +189,9 @@ class AsyncClient(_AsyncCaller):
     def _coalescer(self) -> Coalescer:
         return Coalescer(lambda request, deadline, metadata: self._call(calls.MODEL_INFER, request, deadline, metadata))
 
-    async def _learn(self, model: str, selector: str, deadline: Deadline) -> Writer:
+    async def _learn(self, model: str, selector: str, deadline: Deadline, metadata: Metadata | None = None) -> Writer:
         request = oip.ModelMetadataRequest(name=model, version=selector)
-        response = await self._call(calls.MODEL_METADATA, request, deadline)
+        response = await self._call(calls.MODEL_METADATA, request, deadline, metadata)
         return self._cache.put(model, selector, wire.read_metadata(response))
 
     async def _predict(self, writer: Writer, data: Any, ask: Prediction) -> Answer:

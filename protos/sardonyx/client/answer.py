@@ -20,7 +20,7 @@ class TensorInfo:
 
     Attributes:
         name: its name.
-        datatype: FP32, FP64, INT32, INT64, BOOL or BYTES.
+        datatype: FP32, FP64, INT32, INT64, BOOL or BYTES; of servers that are not sardonyx, maybe another.
         width: 0 for one scalar a row, k for k values a row.
     """
 
@@ -57,7 +57,7 @@ class Answer:
         model: who answered.
         version: its exact version.
         interface_major: the generation of its interface.
-        route: why that version: live or pinned.
+        route: why that version: live, canary or pinned.
         outputs: every output by name, shape [rows] or [rows, width].
         request_id: the id of the request, which outcomes are reported under.
         classes: the classes in the order of the probabilities, as text; empty for regression.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sardonyx.client.request import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sardonyx.client.answer import ModelInfo
 
 #: How long an interface is believed without asking. It changes when somebody moves the default to another generation; a
@@ -15,20 +17,36 @@ if TYPE_CHECKING:
 FRESH_S: Final = 60.0
 
 
-class InterfaceCache:
-    """Interfaces by model and version, each with what writes requests to it."""
+#: Then one call asks, and all others believe it for so long yet: hundreds under way would ask at once otherwise.
+STALE_S: Final = 1.0
 
-    def __init__(self) -> None:
+
+class InterfaceCache:
+    """Interfaces by model and version, each with what writes requests to it.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._known: dict[tuple[str, str], tuple[Writer, float]] = {}
+        self._clock = clock
 
     def get(self, model: str, version: str) -> Writer | None:
-        """What is known and not too old."""
+        """What is known and not too old; None: ask."""
         known = self._known.get((model, version))
-        return known[0] if known is not None and time.monotonic() < known[1] else None
+        if known is None:
+            return None
+        writer, until = known
+        now = self._clock()
+        if now < until:
+            return writer
+        self._known[model, version] = writer, now + STALE_S
+        return None
 
     def put(self, model: str, version: str, info: ModelInfo) -> Writer:
         """Remember an interface; an equal one keeps its writer."""
         known = self._known.get((model, version))
         writer = known[0] if known is not None and known[0].info == info else Writer(info, version)
-        self._known[model, version] = writer, time.monotonic() + FRESH_S
+        self._known[model, version] = writer, self._clock() + FRESH_S
         return writer

@@ -38,8 +38,10 @@ _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     # gRPC's default of 4 MiB is about 17,000 rows of 30 doubles.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # A server that went away is noticed although nothing is sent.
-    ("grpc.keepalive_time_ms", 30_000),
+    # What was sent and is not acknowledged for 10 s ends the connection (gRPC sets TCP_USER_TIMEOUT by these two), and
+    # while a call waits for long, pings find out whether there is still somebody. Servers end connections whose pings
+    # come more often than every 5 minutes, unless they were told otherwise: at 30 s, calls of 180 s failed.
+    ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # Channels to one address would share one connection otherwise.
     ("grpc.use_local_subchannel_pool", 1),
@@ -146,6 +148,7 @@ class Caller(Generic[Channel]):
         self._balancer = Balancer(addresses, connections)
         self._budget = RetryBudget()
         self._channels: dict[Link, Channel] = {}
+        self._closed = False
 
     def _open(self, address: str, options: Sequence[tuple[str, Any]], tls: Tls | None) -> Channel:
         """A channel of the transport's own kind."""
@@ -154,6 +157,8 @@ class Caller(Generic[Channel]):
     def _channel(self, link: Link) -> Channel:
         channel = self._channels.get(link)
         if channel is None:
+            if self._closed:
+                raise closed()
             # Equal options would make two channels one.
             options = (*_OPTIONS, ("sardonyx.connection", link.number))
             channel = self._channels.setdefault(link, self._open(link.address, options, self._tls))
@@ -164,6 +169,8 @@ class Caller(Generic[Channel]):
 
     def _wait_s(self, retry: Retry, question: Question[Any, Any], error: SardonyxError) -> float:
         """How long to wait before a question is asked again, in seconds; raises the error where it is not."""
+        if self._closed:
+            raise closed() from error
         wait_s = retry.wait_s(error, elsewhere=self._balancer.others(question.tried))
         if wait_s:
             # By then what failed may be well again.
@@ -188,6 +195,11 @@ class Caller(Generic[Channel]):
         if any(key == AUTHORIZATION for key, _ in given):
             return tuple(given)
         return tuple(given) + tuple(self._authorization)
+
+
+def closed() -> Unavailable:
+    """What a call gets that the client was closed under."""
+    return Unavailable("The client was closed while this call was on its way. Keep it open until all are answered.")
 
 
 def _addresses(address: str | Sequence[str]) -> list[str]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from sardonyx.errors import SardonyxError
 
+#: How gRPC refuses a message by its size, in C and in Go, with the code of a server that is short of something: but
+#: such a message will not become smaller by waiting.
+_TOO_LARGE: Final = "larger than max"
+
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -60,6 +64,8 @@ def error_of(error: grpc.RpcError, timeout_s: float) -> SardonyxError:
     code, message, trailers = error.code(), error.details() or "", error.trailing_metadata() or ()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED and not status.has_details(trailers):
         return late(timeout_s)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message and not status.has_details(trailers):
+        return InvalidInput([Violation("request", f"{message}. Send fewer rows at a time.")])
     return status.from_rpc(code, message, trailers)
 
 

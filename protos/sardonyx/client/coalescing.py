@@ -14,10 +14,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from sardonyx.client.caller import closed
 from sardonyx.client.flight import Call, Flight
 from sardonyx.client.request import ROWS_MAX
 from sardonyx.client.wire import read_reply
-from sardonyx.errors import DeadlineExceeded, SardonyxError, Unavailable
+from sardonyx.errors import DeadlineExceeded, SardonyxError
 from sardonyx.oip import coalesced
 
 if TYPE_CHECKING:
@@ -79,11 +80,8 @@ class Coalescer:
 
     def close(self) -> None:
         """Let nobody wait any more."""
-        error = Unavailable(
-            "The client was closed while this call was on its way. Keep it open until all are answered."
-        )
         for group in list(self._groups.values()):
-            group.abort(error)
+            group.abort(closed())
 
 
 class _Group:
@@ -116,17 +114,19 @@ class _Group:
     def _depart(self) -> None:
         """Send what waits, as far as there is room."""
         self._turn = None
-        self._take_off(FLIGHTS - len(self._flights))
-        if self._waiting and self._hold is None:
-            self._hold = self.loop.call_later(HOLD_S, self._overdue)
-        if not self._waiting and not self._flights:
-            self._idle()
+        self._send_waiting(FLIGHTS - len(self._flights))
 
     def _overdue(self) -> None:
         """Send what has waited for too long, room or not."""
         self._hold = None
-        self._take_off(max(FLIGHTS - len(self._flights), 1))
-        self._depart()
+        self._send_waiting(max(FLIGHTS - len(self._flights), 1))
+
+    def _send_waiting(self, free: int) -> None:
+        self._take_off(free)
+        if self._waiting and self._hold is None:
+            self._hold = self.loop.call_later(HOLD_S, self._overdue)
+        if not self._waiting and not self._flights and self._turn is None:
+            self._idle()
 
     def _take_off(self, free: int) -> None:
         waiting = _in_time(self._waiting)
@@ -173,7 +173,7 @@ def loads(rows: Sequence[int], free: int) -> list[int]:
 
     Args:
         rows: how many rows each call has.
-        free: how many requests may be sent.
+        free: how many requests may be sent; none where it is not above 0.
     """
     parts = max(1, min(free, sum(rows) // SPREAD_ROWS))
     share = min(ROWS_MAX, -(-sum(rows) // parts))
@@ -181,10 +181,11 @@ def loads(rows: Sequence[int], free: int) -> list[int]:
     room = 0
     for each in rows:
         if room < each:
-            if len(counts) == free:
+            if len(counts) >= free:
                 break
             counts.append(0)
-            room = share
+            # The last one takes what did not fit into shares: calls are not cut.
+            room = share if len(counts) < parts else ROWS_MAX
         counts[-1] += 1
         room -= each
     return counts

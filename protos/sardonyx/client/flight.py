@@ -51,11 +51,13 @@ class Call:
         """How many rows it has."""
         return 1 if self.part is None else self.part.rows
 
-    def fail(self, error: SardonyxError) -> None:
+    def fail(self, error: Exception) -> None:
         """Give it an error of its own."""
-        if not self.answered.done():
-            own = late(self.ask.deadline.timeout_s) if isinstance(error, DeadlineExceeded) else again(error)
-            self.answered.set_exception(own)
+        if self.answered.done():
+            return
+        if isinstance(error, SardonyxError):
+            error = late(self.ask.deadline.timeout_s) if isinstance(error, DeadlineExceeded) else again(error)
+        self.answered.set_exception(error)
 
 
 class Flight:
@@ -94,6 +96,8 @@ class Flight:
         for call in self._calls:
             call.fail(error)
         self._task.cancel()
+        # A task that is cancelled before its first step never takes it.
+        self._end()
 
     async def _fly(self) -> None:
         try:
@@ -103,13 +107,12 @@ class Flight:
             for call in self._calls:
                 call.answered.cancel()
             raise
-        except Exception as error:
-            for call in self._calls:
-                if not call.answered.done():
-                    call.answered.set_exception(error)
         finally:
-            self._timer.cancel()
-            self._landed(self)
+            self._end()
+
+    def _end(self) -> None:
+        self._timer.cancel()
+        self._landed(self)
 
     async def _send(self, calls: Sequence[Call]) -> None:
         """Send calls together; where that fails by some of them, send those apart."""
@@ -123,6 +126,10 @@ class Flight:
             if parts:
                 await asyncio.gather(*(self._send([calls[index] for index in part]) for part in parts))
                 return
+            for call in calls:
+                call.fail(error)
+        except Exception as error:
+            # gRPC's own, of metadata that cannot be sent: it is theirs, and not of those who are apart from them.
             for call in calls:
                 call.fail(error)
         else:

@@ -21,13 +21,16 @@ from sardonyx.oip.tensors import encode_raw
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sardonyx.client.answer import ModelInfo
+    from sardonyx.client.answer import ModelInfo, TensorInfo
 
     #: One value for each input, each of exactly the type in _KINDS.
     Row = tuple[Any, ...]
 
 #: Rows that one request may have when it is made of several calls; heads are kept up to here.
 ROWS_MAX: Final = 512
+
+#: Characters of a row's texts; one that has more is a part from the start, whose bytes are counted.
+ROW_CHARS_MAX: Final = 4096
 
 #: The Python type whose values go as they are, by datatype.
 _KINDS: Final[dict[str, type]] = {
@@ -73,9 +76,12 @@ class Writer:
         self._version = version
         self._names = tuple(tensor.name for tensor in info.inputs)
         self._datatypes = tuple(tensor.datatype for tensor in info.inputs)
-        self._kinds = tuple(_KINDS[datatype] for datatype in self._datatypes)
+        self._kinds = tuple(_KINDS.get(datatype, object) for datatype in self._datatypes)
         self._matrix_width = info.inputs[0].width if len(info.inputs) == 1 else 0
-        self._of_row = not self._matrix_width and bool(self._names) and not any(each.width for each in info.inputs)
+        self._foreign = [each for each in info.inputs if each.datatype not in _KINDS]
+        is_plain = not any(each.width for each in info.inputs) and not self._foreign
+        self._of_row = not self._matrix_width and bool(self._names) and is_plain
+        self._texts = [index for index, datatype in enumerate(self._datatypes) if datatype == "BYTES"]
         self._values: Callable[[Mapping[str, Any]], Row] = _getter(self._names)
         self._heads: dict[int, bytes] = {}
 
@@ -92,7 +98,8 @@ class Writer:
             values = self._values(data)
         except KeyError:
             return None
-        return values if tuple(map(type, values)) == self._kinds else self._exact(values)
+        row = values if tuple(map(type, values)) == self._kinds else self._exact(values)
+        return None if row is not None and self._is_long(row) else row
 
     def of_rows(self, rows: Sequence[Row]) -> Part:
         """Some of those rows.
@@ -118,6 +125,8 @@ class Writer:
         return self._part(data) if row is None else self.of_rows([row])
 
     def _part(self, data: Any) -> Part:
+        if self._foreign:
+            raise InvalidInput([_unwritable(each) for each in self._foreign])
         columns = columns_of(data, self.info)
         contents = []
         for tensor in self.info.inputs:
@@ -135,6 +144,9 @@ class Writer:
         for name, value in parameters.items():
             body.parameters[name].string_param = value
         return self._head(sum(part.rows for part in parts)) + body.SerializeToString()
+
+    def _is_long(self, row: Row) -> bool:
+        return bool(self._texts) and sum([len(row[index]) for index in self._texts]) > ROW_CHARS_MAX
 
     def _exact(self, values: Row) -> Row | None:
         """The values in exactly the types that they travel in; None where one cannot be that."""
@@ -170,6 +182,11 @@ class Writer:
             if rows <= ROWS_MAX:
                 self._heads[rows] = head
         return head
+
+
+def _unwritable(tensor: TensorInfo) -> Violation:
+    what = f"the server takes {tensor.datatype} here, which this client cannot write. It has {', '.join(_KINDS)}."
+    return Violation(f"inputs[{tensor.name}]", what)
 
 
 def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Row]:

@@ -81,8 +81,8 @@ class Retry:
         return wait_s
 
     def _backoff_s(self, error: Unavailable | Overloaded) -> float:
-        # Full jitter, so that callers who were refused together do not come back together; a wish of the server's is a
-        # floor only where the caller has the time for it.
+        # Jitter, so that callers who were refused together do not come back together; what a full server asks for is a
+        # floor. Who has not the time for that learns at once that there is no answer.
         backoff_s = random.uniform(0.5, 1.0) * min(BACKOFF_S * (1 << self._attempt), BACKOFF_S_MAX)  # noqa: S311
         floor_s = min(error.retry_after_s, BACKOFF_S_MAX) if isinstance(error, Overloaded) else 0.0
         return max(backoff_s, floor_s)

@@ -37,7 +37,8 @@ class _SyncCaller(Caller[grpc.Channel]):
     """Makes unary calls, and makes them again where that is safe."""
 
     def close(self) -> None:
-        """Close the connections; safe to repeat."""
+        """Close the connections, for good; safe to repeat. Calls on their way end with Unavailable."""
+        self._closed = True
         while self._channels:
             self._channels.popitem()[1].close()
 
@@ -161,10 +162,14 @@ class Client(_SyncCaller):
         known = self._cache.get(model, selector)
         try:
             # One time for all of it: a first call asks for the interface too.
-            return self._predict(known or self._learn(model, selector, ask.deadline), data, ask)
+            writer = known or self._learn(model, selector, ask.deadline, ask.metadata)
+            return self._predict(writer, data, ask)
         except InvalidInput:
             # Refused by an interface that was learned some time ago: another generation may be live by now.
-            if known is None or (learned := self._learn(model, selector, ask.deadline)) is known:
+            if known is None:
+                raise
+            learned = self._learn(model, selector, ask.deadline, ask.metadata)
+            if learned is known:
                 raise
         return self._predict(learned, data, ask)
 
@@ -189,9 +194,9 @@ class Client(_SyncCaller):
     def _cache(self) -> InterfaceCache:
         return InterfaceCache()
 
-    def _learn(self, model: str, selector: str, deadline: Deadline) -> Writer:
+    def _learn(self, model: str, selector: str, deadline: Deadline, metadata: Metadata | None = None) -> Writer:
         request = oip.ModelMetadataRequest(name=model, version=selector)
-        response = self._call(calls.MODEL_METADATA, request, deadline)
+        response = self._call(calls.MODEL_METADATA, request, deadline, metadata)
         return self._cache.put(model, selector, wire.read_metadata(response))
 
     def _predict(self, writer: Writer, data: Any, ask: Prediction) -> Answer:

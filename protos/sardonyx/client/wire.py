@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy.typing as npt
 
 from sardonyx.client.answer import Answer, ModelInfo, TensorInfo
+from sardonyx.errors import SardonyxError
 from sardonyx.oip.tensors import decode_contents, decode_raw
 
 if TYPE_CHECKING:
@@ -50,15 +51,15 @@ def selector(version: str | int | None) -> str:
 
 
 def read_reply(response: oip.ModelInferResponse, info: ModelInfo) -> Reply:
-    """An answer of raw or typed tensors; any server of the protocol may have written it."""
-    outputs: dict[str, Array] = {}
-    for index, tensor in enumerate(response.outputs):
-        shape = tuple(tensor.shape)
-        if response.raw_output_contents:
-            values = decode_raw(tensor.datatype, response.raw_output_contents[index], math.prod(shape))
-        else:
-            values = decode_contents(tensor.datatype, tensor.contents, math.prod(shape))
-        outputs[tensor.name] = values.reshape(shape)
+    """An answer of raw or typed tensors; any server of the protocol may have written it.
+
+    Raises:
+        SardonyxError: the tensors are not what they say.
+    """
+    try:
+        outputs = _outputs(response)
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise SardonyxError(f"The server's answer cannot be read: {error!r}. Ask whoever runs it.") from error
     return Reply(
         model=response.model_name,
         version=int(response.model_version) if response.model_version.isdigit() else 0,
@@ -67,6 +68,18 @@ def read_reply(response: oip.ModelInferResponse, info: ModelInfo) -> Reply:
         outputs=outputs,
         classes=info.classes,
     )
+
+
+def _outputs(response: oip.ModelInferResponse) -> dict[str, Array]:
+    outputs: dict[str, Array] = {}
+    for index, tensor in enumerate(response.outputs):
+        shape = tuple(tensor.shape)
+        if response.raw_output_contents:
+            values = decode_raw(tensor.datatype, response.raw_output_contents[index], math.prod(shape))
+        else:
+            values = decode_contents(tensor.datatype, tensor.contents, math.prod(shape))
+        outputs[tensor.name] = values.reshape(shape)
+    return outputs
 
 
 def read_metadata(response: oip.ModelMetadataResponse) -> ModelInfo:

@@ -1,0 +1,131 @@
+"""A small server of the Open Inference Protocol: it does as it is told, and counts what it meets."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent import futures
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import numpy as np
+
+from sardonyx.oip import coalesced
+from sardonyx.oip import messages as oip
+from sardonyx.oip.tensors import decode_raw, encode_raw
+from server.scene import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MODEL: Final = "double"
+_METADATA: Final = f"/{oip.SERVICE}/ModelMetadata"
+_INFER: Final = f"/{oip.SERVICE}/ModelInfer"
+
+
+@dataclass
+class Plain(grpc.GenericRpcHandler):
+    """A model of one FP64 input ``x``, which answers with twice each value.
+
+    Attributes:
+        properties: what its metadata says beside; sardonyx is known by ``sardonyx_version``.
+        hold: each prediction waits for it.
+        refusal: what every call is refused with, where there is one.
+        asked: how many calls there were, of any method.
+        requests: the predictions that came.
+        cancelled: how many of them their callers took back before they were answered.
+    """
+
+    properties: dict[str, str] = field(default_factory=dict)
+    hold: threading.Event = field(default_factory=threading.Event)
+    refusal: grpc.StatusCode | None = None
+    asked: int = 0
+    requests: list[oip.ModelInferRequest] = field(default_factory=list)
+    cancelled: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Answer at once, until told otherwise."""
+        self.hold.set()
+
+    @property
+    def ids(self) -> list[list[str]]:
+        """The prediction ids of each request that came."""
+        return [_ids_of(request) for request in self.requests]
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler of a method; gRPC asks for it."""
+        answers: dict[str, tuple[Callable[[Any], Any], Any]] = {
+            _METADATA: (self._metadata, oip.ModelMetadataRequest),
+            _INFER: (self._infer, oip.ModelInferRequest),
+        }
+        if details.method not in answers:
+            return None
+        answer, request = answers[details.method]
+
+        def handle(message: Any, context: grpc.ServicerContext) -> Any:
+            with self._lock:
+                self.asked += 1
+            if self.refusal is not None:
+                context.abort(self.refusal, "not here, not now")
+            if answer == self._infer:
+                self._note(message, context)
+            return answer(message)
+
+        return grpc.unary_unary_rpc_method_handler(
+            handle,
+            request_deserializer=request.FromString,
+            response_serializer=lambda response: response.SerializeToString(),
+        )
+
+    def _note(self, request: oip.ModelInferRequest, context: grpc.ServicerContext) -> None:
+        with self._lock:
+            self.requests.append(request)
+        done = threading.Event()
+
+        def over() -> None:
+            if not done.is_set():
+                with self._lock:
+                    self.cancelled += 1
+
+        context.add_callback(over)
+        while context.is_active() and not self.hold.wait(0.01):
+            pass
+        done.set()
+
+    def _metadata(self, request: oip.ModelMetadataRequest) -> oip.ModelMetadataResponse:
+        response = oip.ModelMetadataResponse(name=request.name, versions=["1"], platform="plain")
+        response.inputs.add(name="x", datatype="FP64", shape=[-1])
+        response.outputs.add(name="value", datatype="FP64", shape=[-1])
+        for name, value in self.properties.items():
+            response.properties[name] = value
+        return response
+
+    def _infer(self, request: oip.ModelInferRequest) -> oip.ModelInferResponse:
+        (tensor,) = request.inputs
+        values = np.asarray(decode_raw("FP64", request.raw_input_contents[0], tensor.shape[0]))
+        response = oip.ModelInferResponse(model_name=request.model_name, model_version="1", id=request.id)
+        response.outputs.add(name="value", datatype="FP64", shape=tensor.shape)
+        response.raw_output_contents.append(encode_raw("FP64", 2 * values))
+        return response
+
+
+def _ids_of(request: oip.ModelInferRequest) -> list[str]:
+    if coalesced.PARAMETER not in request.parameters:
+        return [request.id]
+    (tensor,) = request.inputs
+    return list(coalesced.read(request.parameters[coalesced.PARAMETER].string_param, tensor.shape[0]).ids)
+
+
+@contextlib.contextmanager
+def running(plain: Plain, port: int = 0) -> Iterator[str]:
+    """The server on a port of its own; its address."""
+    server = grpc.server(futures.ThreadPoolExecutor(32), handlers=[plain])
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        plain.hold.set()
+        server.stop(grace=None).wait(PATIENCE_S)

@@ -1,0 +1,103 @@
+"""What is repeated, how often and when; and what never is."""
+
+from __future__ import annotations
+
+import pytest
+
+from client.test_balancer import Clock
+from sardonyx.client.budget import TOKENS_MAX, RetryBudget
+from sardonyx.client.retry import ATTEMPTS, BACKOFF_S, BACKOFF_S_MAX, Deadline, Retry
+from sardonyx.errors import (
+    DeadlineExceeded,
+    InternalError,
+    InvalidInput,
+    ModelNotFound,
+    Overloaded,
+    PermissionDenied,
+    RuleBroken,
+    SardonyxError,
+    ServerDraining,
+    Unauthenticated,
+    Unavailable,
+    VersionNotReady,
+)
+
+AGAIN: list[SardonyxError] = [
+    Unavailable("later"),
+    VersionNotReady("m", 1, "loading"),
+    ServerDraining(),
+    Overloaded("full"),
+]
+NEVER: list[SardonyxError] = [
+    InvalidInput([]),
+    ModelNotFound("m"),
+    DeadlineExceeded("late"),
+    Unauthenticated("who?"),
+    PermissionDenied("no"),
+    RuleBroken("no"),
+    InternalError("1"),
+    SardonyxError("UNKNOWN: ?"),
+]
+
+
+def _retry(timeout_s: float = 60.0, budget: RetryBudget | None = None) -> Retry:
+    return Retry(Deadline(timeout_s), budget or RetryBudget(Clock()))
+
+
+@pytest.mark.parametrize("error", AGAIN, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_what_could_not_be_taken_is_repeated(error: SardonyxError, elsewhere: bool) -> None:
+    """A call that was not taken is made ATTEMPTS times in all, and then its error is the caller's."""
+    retry = _retry()
+    for _ in range(ATTEMPTS - 1):
+        assert retry.wait_s(error, elsewhere=elsewhere) >= 0
+    with pytest.raises(type(error)) as raised:
+        retry.wait_s(error, elsewhere=elsewhere)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("error", NEVER, ids=lambda error: type(error).__name__)
+def test_nothing_else_is_repeated(error: SardonyxError) -> None:
+    """An error that the same call would meet again, or that may have had an effect, is the caller's at once."""
+    budget = RetryBudget(Clock())
+    with pytest.raises(type(error)):
+        _retry(budget=budget).wait_s(error, elsewhere=True)
+    assert sum(budget.spend() for _ in range(100)) == TOKENS_MAX
+
+
+def test_another_address_is_asked_at_once() -> None:
+    """Where somebody else may answer, there is nothing to wait for; but a full server is given its time."""
+    assert _retry().wait_s(Unavailable("gone"), elsewhere=True) == 0
+    assert _retry().wait_s(Overloaded("full", 0.7), elsewhere=True) >= 0.7
+
+
+def test_waits_grow_up_to_a_limit() -> None:
+    """Each wait is drawn from half of the backoff to all of it; the backoff doubles up to BACKOFF_S_MAX."""
+    for _ in range(50):
+        retry = _retry()
+        for attempt in range(1, ATTEMPTS):
+            backoff_s = min(BACKOFF_S * 2**attempt, BACKOFF_S_MAX)
+            assert backoff_s / 2 <= retry.wait_s(Unavailable("later"), elsewhere=False) <= backoff_s
+
+
+def test_a_servers_wish_is_a_floor() -> None:
+    """A full server that names a time is not asked before; an absurd one is cut to BACKOFF_S_MAX."""
+    assert _retry().wait_s(Overloaded("full", 1.5), elsewhere=False) >= 1.5
+    assert _retry().wait_s(Overloaded("full", 3600), elsewhere=False) == BACKOFF_S_MAX
+
+
+def test_nobody_waits_beyond_the_deadline() -> None:
+    """Where the wait would outlast the caller's, the error is the caller's at once, and no token is spent."""
+    budget = RetryBudget(Clock())
+    with pytest.raises(Overloaded):
+        _retry(1.0, budget).wait_s(Overloaded("full", 1.5), elsewhere=False)
+    assert sum(budget.spend() for _ in range(100)) == TOKENS_MAX
+
+
+def test_the_budget_has_the_last_word() -> None:
+    """With an empty budget a call is made once, even where somebody else may answer."""
+    budget = RetryBudget(Clock())
+    while budget.spend():
+        pass
+    with pytest.raises(Unavailable):
+        _retry(budget=budget).wait_s(Unavailable("gone"), elsewhere=True)
