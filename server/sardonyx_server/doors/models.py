@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sardonyx_server.life.manager import Manager
     from sardonyx_server.life.model import Model
     from sardonyx_server.life.watcher import Watcher
+    from sardonyx_server.shadow import Shadow
     from sardonyx_server.telemetry.sender import Sender
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,12 +33,14 @@ class ModelsDoor:
         self,
         manager: Manager,
         watcher: Watcher,
+        shadow: Shadow,
         sender: Sender | None,
         location: str,
         drain: Drain,
     ) -> None:
         self._manager = manager
         self._watcher = watcher
+        self._shadow = shadow
         self._sender = sender
         self._location = location
         self._drain = drain
@@ -56,13 +59,24 @@ class ModelsDoor:
         return pb.GetModelResponse(model=_model(model))
 
     async def get_server(self, _request: pb.GetServerRequest, _context: Context) -> pb.GetServerResponse:
-        """The worker itself, its registry and its telemetry."""
+        """The worker itself, its registry, its shadows and its telemetry."""
         response = pb.GetServerResponse(server_version=__version__, process_id=os.getpid(), draining=self._drain.begun)
         response.start_time.FromDatetime(self._started)
         response.registry.location = self._location
         response.registry.error = self._watcher.error
         if self._watcher.last_read:
             response.registry.last_read_time.FromDatetime(self._watcher.last_read)
+        for (model, version), seen in sorted(self._shadow.seen.items()):
+            response.shadows.add(
+                model=model,
+                version=version,
+                offered=seen.offered,
+                ran=seen.ran,
+                failed=seen.failed,
+                dropped=seen.dropped,
+                rows=seen.rows,
+                rows_alike=seen.rows_alike,
+            )
         if self._sender:
             response.telemetry.endpoint = self._sender.endpoint
             response.telemetry.spans_sent = self._sender.sent
