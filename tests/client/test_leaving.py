@@ -79,7 +79,9 @@ async def test_a_request_that_nobody_waits_for_is_cancelled() -> None:
         async with AsyncClient(address) as client:
             await client.describe(MODEL)
             server.hold.clear()
-            tasks = [asyncio.create_task(client.predict(MODEL, {"x": 1.0})) for _ in range(5)]
+            # Longer than the test waits: it must not be their time that ends the request.
+            calls = (client.predict(MODEL, {"x": 1.0}, timeout_s=10 * PATIENCE_S) for _ in range(5))
+            tasks = [asyncio.create_task(call) for call in calls]
             await _until(lambda: len(server.requests) == 1)
             for task in tasks[:-1]:
                 task.cancel()

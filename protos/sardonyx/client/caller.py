@@ -95,6 +95,8 @@ class Prediction:
     def __init__(self, id_: str, deadline: Deadline, routing_key: str | None, metadata: Metadata | None) -> None:
         self.id = id_
         self.deadline = deadline
+        if routing_key == "":
+            raise InvalidInput([Violation("routing_key", "it is empty. Give a text, or None where there is no key.")])
         self.routing_key = None if routing_key is None else calls.checked_text("routing_key", routing_key)
         self.metadata: Metadata = tuple((key, value) for key, value in metadata) if metadata else ()
 
