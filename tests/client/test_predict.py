@@ -113,6 +113,11 @@ def test_ids_are_the_callers_or_new_ones(calling: Client | Blocking) -> None:
         ({"routing_key": ""}, "routing_key"),
         ({"routing_key": 7}, "routing_key"),
         ({"routing_key": "\ud800"}, "routing_key"),
+        ({"metadata": [("traceparent", "00-ü")]}, "traceparent"),
+        ({"metadata": [("tenant", "a\nb")]}, "tenant"),
+        ({"metadata": [("tenant", b"\xff")]}, "tenant"),
+        ({"metadata": [("Tenant", "a")]}, "Tenant"),
+        ({"metadata": [("tenant", 7)]}, "tenant"),
         ({"timeout_s": 0}, "timeout_s"),
         ({"timeout_s": float("inf")}, "timeout_s"),
     ],
@@ -127,6 +132,21 @@ def test_senseless_arguments_are_refused_unsent(kind: Kind, options: dict[str, A
             client.predict(MODEL, {"x": 1.0}, **options)
         client.close()
     assert server.asked == 0
+
+
+@both
+def test_metadata_that_grpc_sends_is_sent(kind: Kind) -> None:
+    """Text, bytes, and anything under a key that ends in -bin."""
+    with plain.running(Plain()) as address:
+        client = kind(address)
+        metadata: list[tuple[str, str | bytes]] = [
+            ("tenant", "a b~"),
+            ("x.y_z-1", b"text"),
+            ("blob-bin", b"\x00\xff"),
+            ("empty", ""),
+        ]
+        assert client.predict(MODEL, {"x": 1.0}, metadata=metadata).outputs["value"].tolist() == [2.0]
+        client.close()
 
 
 @both

@@ -87,7 +87,7 @@ class Prediction:
         metadata: the caller's, one entry a key; empty where there is none.
 
     Raises:
-        InvalidInput: the routing key is no text, or an empty one.
+        InvalidInput: the routing key is no text, or an empty one; or gRPC does not send such metadata.
     """
 
     __slots__ = ("deadline", "id", "metadata", "routing_key")
@@ -98,7 +98,7 @@ class Prediction:
         if routing_key == "":
             raise InvalidInput([Violation("routing_key", "it is empty. Give a text, or None where there is no key.")])
         self.routing_key = None if routing_key is None else calls.checked_text("routing_key", routing_key)
-        self.metadata: Metadata = tuple((key, value) for key, value in metadata) if metadata else ()
+        self.metadata: Metadata = calls.checked_metadata(metadata) if metadata else ()
 
     @property
     def parameters(self) -> dict[str, str]:
