@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sardonyx_server.access.access import Access
     from sardonyx_server.call import Call
     from sardonyx_server.drain import Drain
-    from sardonyx_server.life.model import Model
+    from sardonyx_server.life.model import Models
     from sardonyx_server.routing import Routed
     from sardonyx_server.served import Served
     from sardonyx_server.shadow import Shadow
@@ -76,7 +76,7 @@ class Predictor:
 
     def __init__(
         self,
-        models: Mapping[str, Model],
+        models: Models,
         access: Access | None,
         recorder: Recorder | None,
         shadow: Shadow,

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from sardonyx import __version__
-from sardonyx.errors import ModelNotFound
 from sardonyx.serving.v1 import model_service_pb2 as pb
 from sardonyx_server.life.lanes import CANARY, LIVE, SHADOW
 
@@ -53,10 +52,7 @@ class ModelsDoor:
 
     async def get_model(self, request: pb.GetModelRequest, _context: Context) -> pb.GetModelResponse:
         """One model."""
-        model = self._manager.models.get(request.model)
-        if model is None:
-            raise ModelNotFound(request.model, self._manager.models)
-        return pb.GetModelResponse(model=_model(model))
+        return pb.GetModelResponse(model=_model(self._manager.models.find(request.model)))
 
     async def get_server(self, _request: pb.GetServerRequest, _context: Context) -> pb.GetServerResponse:
         """The worker itself, its registry, its shadows and its telemetry."""
