@@ -293,7 +293,7 @@ def test_a_hedge_spends_of_the_budget() -> None:
 
         outcomes = asyncio.run(ask())
         assert all(isinstance(outcome, SardonyxError) for outcome in outcomes)
-        assert sum(len(server.requests) for server in servers) <= calls + RESERVE + TOKENS_A_CALL * calls + 2
+        assert sum(len(server.requests) for server in servers) <= calls + RESERVE + TOKENS_A_CALL * calls + 10
 
 
 def test_a_hedged_error_is_the_callers() -> None:
@@ -320,5 +320,5 @@ def test_no_address_is_refused(address: Any) -> None:
 def test_senseless_options_are_refused(options: dict[str, Any]) -> None:
     """An option that makes no sense is named when the client is made."""
     for kind in (Client, AsyncClient):
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidInput, match=next(iter(options))):
             kind("127.0.0.1:1", **options)

@@ -270,13 +270,13 @@ async def test_calls_gather_behind_a_slow_server() -> None:
                 waiting.append(asyncio.create_task(client.predict(MODEL, {"x": float(len(waiting))})))
                 await asyncio.sleep(0.01)
             before = len(server.requests)
-            for _ in range(100):
+            for _ in range(300):
                 waiting.append(asyncio.create_task(client.predict(MODEL, {"x": float(len(waiting))})))
                 await asyncio.sleep(0)
             server.hold.set()
             answers = await asyncio.gather(*waiting)
     assert [answer.outputs["value"].item() for answer in answers] == [2.0 * index for index in range(len(waiting))]
-    assert len(server.requests) - before < 25
+    assert len(server.requests) - before < 100
 
 
 async def test_a_call_alone_is_a_plain_request() -> None:

@@ -142,7 +142,7 @@ class Caller(Generic[Channel]):
             expected = f"{connections!r} is no number of connections. Give 1 to {CONNECTIONS_MAX}."
             raise InvalidInput([Violation("connections", expected)])
         self._timeout_s = checked_timeout_s(timeout_s)
-        self._hedge_after_s = None if hedge_after_s is None else checked_timeout_s(hedge_after_s)
+        self._hedge_after_s = None if hedge_after_s is None else checked_timeout_s(hedge_after_s, "hedge_after_s")
         self._tls = tls
         self._authorization: Metadata = authorization(
             token, addresses, secure=tls is not None, allow_insecure=allow_insecure_token
