@@ -28,6 +28,7 @@ class Promote:
 
     name = "promote"
     meaning = "a new version goes live"
+    early = False
 
     def __init__(self, model: str = TABLE) -> None:
         self._model = model
@@ -45,6 +46,7 @@ class PromoteLong(Promote):
 
     name = "promote long"
     meaning = "a new version of the model of long runs goes live"
+    early = False
 
     def __init__(self) -> None:
         super().__init__(LONG)
@@ -55,6 +57,7 @@ class Canary:
 
     name = "canary"
     meaning = f"a version answers {_PERCENT:g} % of the calls, then all or none"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Publish, share, and decide."""
@@ -78,6 +81,7 @@ class Shadow:
 
     name = "shadow"
     meaning = "a version is shown half of the calls and answers nobody"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Publish, mirror, and end it."""
@@ -98,6 +102,7 @@ class Rollback:
 
     name = "rollback"
     meaning = "the version that was live before answers again"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Go back, where there is a way back."""
@@ -115,6 +120,7 @@ class Retire:
 
     name = "retire"
     meaning = "a version that is not live may never serve again"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Retire one, where there is one."""
@@ -133,6 +139,7 @@ class Broken:
 
     name = "broken version"
     meaning = "a damaged or wrong version is promoted, and rolled back"
+    early = False
 
     def __init__(self) -> None:
         self._ways: list[Callable[[Path, Model], int]] = [_damaged, _missing, _disproved]
@@ -158,6 +165,7 @@ class BrokenAtStart(Broken):
 
     name = "broken at a start"
     meaning = "the same, and kill -9 of a worker meanwhile"
+    early = False
 
     async def _meanwhile(self, scene: Scene) -> None:
         await replace_worker(scene, signal.SIGKILL)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     import random
     from collections import Counter
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from soak.callers.course import Course
     from soak.ledger import Ledger
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: How long is waited for what must come.
 WAIT_S: Final = 60.0
-_LOOK_S: Final = 0.05
+_LOOK_S: Final = 0.2
 
 
 class BrokenPromise(Exception):
@@ -76,10 +76,12 @@ class Disturbance(Protocol):
     Attributes:
         name: for the table.
         meaning: what happens.
+        early: it comes in the first half alone.
     """
 
     name: str
     meaning: str
+    early: bool
 
     async def strike(self, scene: Scene) -> None:
         """Begin, last for a while, and end; whatever happens meanwhile, everything is well afterwards."""
@@ -110,16 +112,25 @@ class Lane:
         scene: where.
         kinds: which.
         pause_s: how long between two, at most.
-        struck: told of each, before and after.
+        struck: told of each.
+        early_until: when those that come early come no more, by time.monotonic().
     """
 
-    def __init__(self, scene: Scene, kinds: list[Disturbance], pause_s: float, struck: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        kinds: Sequence[Disturbance],
+        pause_s: float,
+        struck: Callable[[str], None],
+        early_until: float,
+    ) -> None:
         self.struck: list[Struck] = []
         self.broken: list[str] = []
         self._scene = scene
         self._kinds = kinds
         self._pause_s = pause_s
         self._told = struck
+        self._early_until = early_until
         self._began = time.monotonic()
 
     async def run(self, stop: asyncio.Event, *, once: bool) -> None:
@@ -128,6 +139,8 @@ class Lane:
             for kind in self._scene.random.sample(self._kinds, len(self._kinds)):
                 if stop.is_set():
                     return
+                if kind.early and time.monotonic() > self._early_until:
+                    continue
                 await self._strike(kind)
                 await asyncio.sleep(self._scene.random.uniform(0.2, self._pause_s))
             if once:

@@ -15,7 +15,7 @@ from soak.callers.bare import OPTIONS, given_by, infer_of
 from soak.callers.course import PATIENCE_S, settle
 from soak.models import LONG
 from soak.rules import MONITOR_AWAY, QUEUE_FULL, WORKER_GONE
-from soak.stage import WORKERS, is_alive
+from soak.stage import WORKERS, Loss, is_alive
 
 if TYPE_CHECKING:
     from soak.disturbance import Disturbance, Scene
@@ -26,6 +26,10 @@ _BURST_ROWS: Final = 48
 #: While it is slowed, the monitor runs for a fifth of the time.
 _RUNS_S: Final = 0.1
 _RESTS_S: Final = 0.4
+#: Spans wait half a second for company, and a call takes its time on a busy machine.
+SENT_AFTER_S: Final = 5.0
+#: Once the monitor is back, a worker's next attempt may be 7.5 s away, and what it has collected takes some calls.
+BACK_AFTER_S: Final = 20.0
 #: Spans that wait in two workers when all is well: what comes within a second or two.
 _BUFFERED: Final = 1000
 
@@ -35,6 +39,7 @@ class RegistryGone:
 
     name = "registry gone"
     meaning = "the registry's folder is away"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Take it away, and bring it back."""
@@ -52,6 +57,7 @@ class RegistryEmpty:
 
     name = "registry empty"
     meaning = "the registry's folder is empty"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Put an empty folder in its place, and bring it back."""
@@ -71,6 +77,7 @@ class WorkerKilled:
 
     name = "worker killed"
     meaning = "kill -9 of a worker"
+    early = False
     number = signal.SIGKILL
 
     async def strike(self, scene: Scene) -> None:
@@ -86,6 +93,7 @@ class WorkerEnded(WorkerKilled):
 
     name = "worker ended"
     meaning = "SIGTERM to a worker"
+    early = False
     number = signal.SIGTERM
 
 
@@ -94,6 +102,7 @@ class MonitorStopped:
 
     name = "monitor stopped"
     meaning = "SIGSTOP to the monitor, then SIGCONT"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Stop it, and let it go on."""
@@ -111,6 +120,7 @@ class MonitorSlowed:
 
     name = "monitor slowed"
     meaning = "the monitor runs a fifth of the time"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Stop it and let it go on, again and again."""
@@ -131,6 +141,7 @@ class MonitorRestarted:
 
     name = "monitor restarted"
     meaning = "SIGTERM to the monitor, then another start"
+    early = True
 
     async def strike(self, scene: Scene) -> None:
         """End it, and start it again."""
@@ -151,6 +162,7 @@ class MonitorKilled(MonitorRestarted):
 
     name = "monitor killed"
     meaning = "kill -9 of the monitor, then another start"
+    early = True
 
     def _end(self, scene: Scene) -> None:
         scene.stage.monitor.process.kill()
@@ -162,6 +174,7 @@ class Burst:
 
     name = "burst"
     meaning = f"{_BURST} requests of {_BURST_ROWS} rows at once"
+    early = False
 
     async def strike(self, scene: Scene) -> None:
         """Send them, several times over."""
@@ -195,11 +208,21 @@ async def replace_worker(scene: Scene, number: signal.Signals) -> None:
     """End the youngest worker by a signal, and wait until another one serves in its place."""
     with scene.windows.open(WORKER_GONE):
         victim, ready = scene.stage.workers()[-1], len(scene.models)
-        scene.stage.losses.append(time.time())
+        if number == signal.SIGKILL:
+            scene.stage.losses.append(_lost_since(scene))
         os.kill(victim, number)
         await scene.wait(lambda: not is_alive(victim), f"worker {victim} ends")
         await scene.wait(lambda: len(scene.stage.workers()) == WORKERS, "another worker is started")
         await scene.wait(lambda: scene.stage.ready_workers(ready) == WORKERS, "it has every model ready")
+
+
+def _lost_since(scene: Scene) -> Loss:
+    """What a worker that is killed now may not have sent: what came since the monitor was last there for it."""
+    now, since = time.monotonic(), time.monotonic() - SENT_AFTER_S
+    for began, ended in scene.windows.spans(MONITOR_AWAY):
+        if ended + BACK_AFTER_S >= now:
+            since = min(since, began - SENT_AFTER_S)
+    return Loss(time.time() - (now - since), time.time())
 
 
 async def _spans_flow(scene: Scene) -> None:

@@ -25,20 +25,30 @@ class Bound(NamedTuple):
     """How fast a kind of process may grow.
 
     Attributes:
-        mib_per_minute: at most.
+        mib_per_minute: whatever happens.
+        mib_per_version: and for each version that is published.
         reason: why so much.
     """
 
     mib_per_minute: float
+    mib_per_version: float
     reason: str
+
+    def at(self, versions_per_minute: float) -> float:
+        """In MiB a minute, where so many versions are published."""
+        return self.mib_per_minute + self.mib_per_version * versions_per_minute
 
 
 BOUNDS: Final = {
-    "supervisor": Bound(0.5, "it keeps sums only: 0.5 MiB a minute would be a leak"),
-    "worker": Bound(
-        2.0, "versions come and go every few seconds and leave holes in the allocator's arenas; requests leave nothing"
+    "supervisor": Bound(
+        0.1,
+        0.15,
+        "the metrics of each version that ever answered stay: 90 to 140 KiB of it, as the workers' sums alone",
     ),
-    "monitor": Bound(25.0, "DuckDB fills its cache with what is stored, up to 1 GiB, and only then gives it back"),
+    "worker": Bound(
+        0.5, 0.15, "the same, and sessions that come and go every few seconds leave holes in the allocator's arenas"
+    ),
+    "monitor": Bound(60.0, 0.0, "DuckDB fills its cache with what is stored, up to 1 GiB, and only then gives it back"),
 }
 
 
@@ -60,11 +70,6 @@ class Life(NamedTuple):
     last_mib: float
     peak_mib: float
     mib_per_minute: float | None
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether it stays within its kind's bound; what was too short to judge does."""
-        return self.mib_per_minute is None or self.mib_per_minute <= BOUNDS[self.kind].mib_per_minute
 
 
 class Memory:

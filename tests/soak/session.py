@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sardonyx_exporter import promote
 from soak import verdicts
 from soak.acts import ACTS
-from soak.callers.bare import Bare
+from soak.callers.bare import Bare, Newcomer
 from soak.callers.course import Course
 from soak.callers.ours import Blocking, Coalescing
 from soak.callers.triton import Streaming, Unary
@@ -125,7 +125,11 @@ class Soak:
         """Call and disturb; for how many seconds callers called."""
         calm, quiet = asyncio.Event(), asyncio.Event()
         self._started = time.monotonic()
-        self._lanes = [Lane(scene, [kind() for kind in kinds], self._pause_s, self._tell) for kinds in (FAULTS, ACTS)]
+        # What restarts the monitor ends half-way, so that one of them lives long enough for its memory to be judged.
+        half = self._started + self._plan.seconds / 2
+        self._lanes = [
+            Lane(scene, [kind() for kind in kinds], self._pause_s, self._tell, half) for kinds in (FAULTS, ACTS)
+        ]
         callers = [asyncio.create_task(caller.run()) for caller in _callers(course)]
         reporter = asyncio.create_task(self._outcomes.run(self._stage.otlp, quiet))
         watcher = asyncio.create_task(self._watch())
@@ -142,6 +146,8 @@ class Soak:
             quiet.set()
             await _all_of([reporter])
         finally:
+            # Threads end by this alone.
+            course.stop.set()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -187,11 +193,12 @@ class Soak:
         stored = compare(self._stage.data / _STORE, self._ledger, self._outcomes.acknowledged, self._stage.losses)
         dropped = figures["spans_dropped"] + figures["records_dropped"]
         lives = self._memory.lives()
+        versions = sum(len(model.known) for model in self._models.values())
         broken = [text for lane in self._lanes for text in lane.broken]
         judged = [
             *verdicts.of_requests(self._ledger),
             *verdicts.of_monitor(stored, self._outcomes, dropped, figures["spans_sent"]),
-            *verdicts.of_memory(lives),
+            *verdicts.of_memory(lives, versions / seconds * 60),
             verdicts.of_disturbances(broken),
             verdicts.of_the_end(flaws),
         ]
@@ -215,6 +222,7 @@ def _callers(course: Course) -> list[Caller]:
         Unary(course, tasks=3),
         *(Streaming(course, number) for number in range(2)),
         *(Bare(course, number) for number in range(4)),
+        *(Newcomer(course, number) for number in range(2)),
     ]
 
 

@@ -38,6 +38,13 @@ class Sample(NamedTuple):
     value: float
 
 
+class Loss(NamedTuple):
+    """A worker was killed: spans of what was answered from ``since`` to ``until`` may be lost, seconds since 1970."""
+
+    since: float
+    until: float
+
+
 class Stage:
     """Starts what is tried, and ends it whatever happens to it meanwhile.
 
@@ -47,14 +54,14 @@ class Stage:
     Attributes:
         address: of the server.
         otlp: of the monitor.
-        losses: when a worker was ended by force, in seconds since 1970: it takes spans with it.
+        losses: what workers that were killed may have taken with them.
     """
 
     def __init__(self, folder: Path) -> None:
         self.registry = folder / "registry"
         self.data = folder / "monitor"
         self.address = self.otlp = ""
-        self.losses: list[float] = []
+        self.losses: list[Loss] = []
         self._metrics_port = _free_port()
         self._server: Program | None = None
         self._monitor: Program | None = None

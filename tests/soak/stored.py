@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soak.ledger import Ledger
+    from soak.stage import Loss
 
 Array = npt.NDArray[Any]
 
-#: What a worker may not have sent yet when it is killed: spans wait for half a second, and a call takes its time.
-LOST_S: Final = 5.0
 #: A caller may learn of an answer a little after the worker that gave it died.
 _LATE_S: Final = 1.0
 
@@ -46,6 +45,7 @@ class Stored(NamedTuple):
         shadows: answers of shadows.
         missing: answers that callers got and it does not hold.
         unexplained: of these, those that no killed worker took with it.
+        unexplained_at: when the callers got the first and the last of these, in seconds since 1970.
         repeated: predictions that it holds twice, and no killed worker explains it.
         contradicted: predictions that it holds under another version than the caller was told.
         outcomes_missing: outcomes that were acknowledged and are not there.
@@ -55,19 +55,20 @@ class Stored(NamedTuple):
     shadows: int
     missing: int
     unexplained: int
+    unexplained_at: Sequence[float]
     repeated: int
     contradicted: int
     outcomes_missing: int
 
 
-def compare(file: Path, ledger: Ledger, acknowledged: Sequence[str], losses: Sequence[float]) -> Stored:
+def compare(file: Path, ledger: Ledger, acknowledged: Sequence[str], losses: Sequence[Loss]) -> Stored:
     """Hold the store, whose monitor has ended, to the ledger.
 
     Args:
         file: the monitor's.
         ledger: what callers were told.
         acknowledged: prediction ids whose outcomes the monitor said it has.
-        losses: when workers were killed, in seconds since 1970.
+        losses: what killed workers may have taken with them.
     """
     with duckdb.connect(str(file), read_only=True) as store:
         found = store.execute(_ANSWERED).fetchnumpy()
@@ -81,6 +82,7 @@ def compare(file: Path, ledger: Ledger, acknowledged: Sequence[str], losses: Seq
     held[numbers] = True
     missing = answered & ~held
     excused = _near(ended_at, losses)
+    unexplained = missing & ~excused
     clear = answered[numbers] & ~excused[numbers]
     # A request that was repeated after its worker died may have been answered by both.
     twice = (times > 1) | (np.bincount(numbers, minlength=len(answered))[numbers] > 1)
@@ -88,16 +90,17 @@ def compare(file: Path, ledger: Ledger, acknowledged: Sequence[str], losses: Seq
         predictions=int(held.sum()),
         shadows=int(shadows),
         missing=int(missing.sum()),
-        unexplained=int((missing & ~excused).sum()),
+        unexplained=int(unexplained.sum()),
+        unexplained_at=np.sort(ended_at[unexplained])[[0, -1]].tolist() if unexplained.any() else [],
         repeated=len(np.unique(numbers[twice & clear])),
         contradicted=int((clear & (versions != told[numbers])).sum()),
         outcomes_missing=len(set(acknowledged) - outcomes),
     )
 
 
-def _near(ended_at: Array, losses: Sequence[float]) -> Array:
+def _near(ended_at: Array, losses: Sequence[Loss]) -> Array:
     """Which requests ended so that a killed worker may have taken their spans with it."""
     near = np.zeros(len(ended_at), dtype=bool)
-    for lost in losses:
-        near |= (ended_at >= lost - LOST_S) & (ended_at <= lost + _LATE_S)
+    for since, until in losses:
+        near |= (ended_at >= since) & (ended_at <= until + _LATE_S)
     return near

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Infer = Callable[..., Any]
 
-#: Calls over one connection before the next one, perhaps to another worker.
-_CALLS: Final = 100
 #: Connections of their own, or all channels to one address would share one.
 OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1),)
 
@@ -52,9 +50,14 @@ async def given_by(course: Course, infer: Infer, ask: Ask) -> Given:
 
 
 class Bare:
-    """One call after the other, over one connection after the other."""
+    """One call after the other, over one connection after the other.
+
+    Attributes:
+        calls: over one connection, before the next one, perhaps to another worker.
+    """
 
     name = "bare gRPC"
+    calls = 100
 
     def __init__(self, course: Course, number: int) -> None:
         self._course = course
@@ -67,9 +70,16 @@ class Bare:
                 await self._calls(infer_of(channel))
 
     async def _calls(self, infer: Infer) -> None:
-        for _ in range(_CALLS):
+        for _ in range(self.calls):
             if self._course.stop.is_set():
                 return
             ask = self._draw.ask()
             await settle(self._course, ask, given_by(self._course, infer, ask), self._draw.cancel_after_s())
             await asyncio.sleep(self._draw.pause_s())
+
+
+class Newcomer(Bare):
+    """Connects for each call, as a script does: it meets workers that have just begun."""
+
+    name = "bare gRPC, connecting"
+    calls = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -13,7 +14,7 @@ from soak.models import LONG, ROWS, TABLE, Tensor
 from soak.rules import Ask, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from soak.ledger import Given, Ledger
     from soak.models import Model
@@ -24,6 +25,9 @@ PATIENCE_S: Final = 20.0
 #: Deadlines that may well pass: a run of the long model takes several milliseconds.
 HURRIED_S: Final = (0.002, 0.03)
 CANCEL_S: Final = (0.0, 0.01)
+#: How long a client lives before the next one takes its place, perhaps at another worker: connections stay where they
+#: are, and otherwise all would be with the eldest worker soon.
+LIFE_S: Final = (8.0, 16.0)
 ROWS_MAX: Final = 8
 
 #: Shares of all requests.
@@ -56,6 +60,11 @@ class Course:
     ledger: Ledger
     outcomes: Outcomes
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def lasts(self, draw: Draw) -> Callable[[], bool]:
+        """Whether a client that begins now is to go on."""
+        ends = time.monotonic() + draw.random.uniform(*LIFE_S)
+        return lambda: not self.stop.is_set() and time.monotonic() < ends
 
 
 class Caller(Protocol):

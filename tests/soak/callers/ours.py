@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from sardonyx import AsyncClient, Client
@@ -12,6 +13,8 @@ from soak.ledger import Given
 from soak.rules import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sardonyx import Answer
     from soak.callers.course import Course
     from soak.rules import Ask
@@ -37,12 +40,14 @@ class Coalescing:
 
     async def run(self) -> None:
         """Ask until told to stop."""
-        async with AsyncClient(self._course.address) as client, asyncio.TaskGroup() as group:
-            for draw in self._draws:
-                group.create_task(self._one(client, draw))
-
-    async def _one(self, client: AsyncClient, draw: Draw) -> None:
         while not self._course.stop.is_set():
+            lasts = self._course.lasts(self._draws[0])
+            async with AsyncClient(self._course.address) as client, asyncio.TaskGroup() as group:
+                for draw in self._draws:
+                    group.create_task(self._one(client, draw, lasts))
+
+    async def _one(self, client: AsyncClient, draw: Draw, lasts: Callable[[], bool]) -> None:
+        while lasts():
             ask = draw.ask()
             await settle(self._course, ask, self._predict(client, ask, draw), draw.cancel_after_s())
             await asyncio.sleep(draw.pause_s())
@@ -69,25 +74,22 @@ class Blocking:
         self._draws = [
             Draw(course, self.name, number, Habits(repeats=True, cancels=False)) for number in range(threads)
         ]
-        self._stop = threading.Event()
 
     async def run(self) -> None:
         """Ask until told to stop."""
-        with Client(self._course.address) as client:
-            threads = [threading.Thread(target=self._one, args=(client, draw), daemon=True) for draw in self._draws]
-            for thread in threads:
-                thread.start()
-            try:
-                await self._course.stop.wait()
-            finally:
-                self._stop.set()
+        while not self._course.stop.is_set():
+            lasts = self._course.lasts(self._draws[0])
+            with Client(self._course.address) as client:
+                threads = [threading.Thread(target=self._one, args=(client, draw, lasts)) for draw in self._draws]
                 for thread in threads:
-                    await asyncio.to_thread(thread.join)
+                    thread.start()
+                for thread in threads:
+                    await asyncio.shield(asyncio.to_thread(thread.join))
 
-    def _one(self, client: Client, draw: Draw) -> None:
-        while not self._stop.is_set():
+    def _one(self, client: Client, draw: Draw, lasts: Callable[[], bool]) -> None:
+        while lasts():
             self._ask(client, draw.ask())
-            self._stop.wait(draw.pause_s())
+            time.sleep(draw.pause_s())
 
     def _ask(self, client: Client, ask: Ask) -> None:
         try:

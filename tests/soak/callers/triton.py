@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from tritonclient import grpc as triton
 from tritonclient.grpc import aio
 
+from soak.callers.bare import OPTIONS
 from soak.callers.course import Draw, Habits, resolve, settle, tensors_of
 from soak.ledger import Given
 from soak.rules import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from soak.callers.course import Course
     from soak.rules import Ask
@@ -58,12 +59,17 @@ class Unary:
 
     async def run(self) -> None:
         """Ask until told to stop."""
-        async with aio.InferenceServerClient(self._course.address) as client, asyncio.TaskGroup() as group:
-            for draw in self._draws:
-                group.create_task(self._one(client, draw))
-
-    async def _one(self, client: Any, draw: Draw) -> None:
         while not self._course.stop.is_set():
+            lasts = self._course.lasts(self._draws[0])
+            async with (
+                aio.InferenceServerClient(self._course.address, channel_args=OPTIONS) as client,
+                asyncio.TaskGroup() as group,
+            ):
+                for draw in self._draws:
+                    group.create_task(self._one(client, draw, lasts))
+
+    async def _one(self, client: Any, draw: Draw, lasts: Callable[[], bool]) -> None:
+        while lasts():
             ask = draw.ask()
             await settle(self._course, ask, self._infer(client, ask), draw.cancel_after_s())
             await asyncio.sleep(draw.pause_s())
@@ -86,7 +92,7 @@ class Streaming:
     async def run(self) -> None:
         """Ask until told to stop."""
         while not self._course.stop.is_set():
-            async with aio.InferenceServerClient(self._course.address) as client:
+            async with aio.InferenceServerClient(self._course.address, channel_args=OPTIONS) as client:
                 await _Stream(self._course, self._draw).run(client)
 
 
