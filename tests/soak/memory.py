@@ -21,34 +21,49 @@ _POINTS: Final = 200
 _MIB: Final = 1 << 20
 
 
+class Pace(NamedTuple):
+    """What a soak made its processes keep, a minute.
+
+    Attributes:
+        versions: published.
+        spans: sent to the monitor.
+    """
+
+    versions: float
+    spans: float
+
+
 class Bound(NamedTuple):
     """How fast a kind of process may grow.
 
     Attributes:
         mib_per_minute: whatever happens.
-        mib_per_version: and for each version that is published.
+        kib_per_version: for each version that is published.
+        kib_per_span: for each span that is sent to the monitor.
         reason: why so much.
     """
 
     mib_per_minute: float
-    mib_per_version: float
+    kib_per_version: float
+    kib_per_span: float
     reason: str
 
-    def at(self, versions_per_minute: float) -> float:
-        """In MiB a minute, where so many versions are published."""
-        return self.mib_per_minute + self.mib_per_version * versions_per_minute
+    def at(self, pace: Pace) -> float:
+        """In MiB a minute."""
+        kept_kib = self.kib_per_version * pace.versions + self.kib_per_span * pace.spans
+        return self.mib_per_minute + kept_kib / 1024
 
 
 BOUNDS: Final = {
     "supervisor": Bound(
-        0.1,
-        0.15,
-        "the metrics of each version that ever answered stay: 90 to 140 KiB of it, as the workers' sums alone",
+        0.1, 150, 0, "the metrics of each version that ever answered stay: 90 to 140 KiB of it were measured alone"
     ),
     "worker": Bound(
-        0.5, 0.15, "the same, and sessions that come and go every few seconds leave holes in the allocator's arenas"
+        0.5, 150, 0, "the same, and sessions that come and go every few seconds leave holes in the allocator's arenas"
     ),
-    "monitor": Bound(60.0, 0.0, "DuckDB fills its cache with what is stored, up to 1 GiB, and only then gives it back"),
+    "monitor": Bound(
+        5.0, 0, 4.0, "DuckDB keeps what it stores in its cache, about 3 KiB a span, up to 1 GiB; then it gives it back"
+    ),
 }
 
 

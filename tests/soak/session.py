@@ -19,7 +19,7 @@ from soak.callers.triton import Streaming, Unary
 from soak.disturbance import Lane, Scene
 from soak.faults import FAULTS
 from soak.ledger import Ledger
-from soak.memory import Memory
+from soak.memory import Memory, Pace
 from soak.models import Long, Table
 from soak.outcomes import Outcomes
 from soak.report import Report
@@ -158,10 +158,13 @@ class Soak:
         return 0.5 if self._plan.once else 3.0
 
     async def _watch(self) -> None:
-        """Look at memory, and say now and then how it goes."""
-        told = time.monotonic()
+        """Look at memory, say now and then how it goes, and at once what must not be."""
+        told, known = time.monotonic(), 0
         while True:
             await asyncio.to_thread(lambda: self._memory.look(self._stage.processes()))
+            for flaw in self._ledger.told[known:]:
+                self._tell(flaw)
+                known += 1
             if time.monotonic() - told >= _TELL_S:
                 told = time.monotonic()
                 self._tell(self._state())
@@ -193,12 +196,12 @@ class Soak:
         stored = compare(self._stage.data / _STORE, self._ledger, self._outcomes.acknowledged, self._stage.losses)
         dropped = figures["spans_dropped"] + figures["records_dropped"]
         lives = self._memory.lives()
-        versions = sum(len(model.known) for model in self._models.values())
+        versions, minutes = sum(len(model.known) for model in self._models.values()), seconds / 60
         broken = [text for lane in self._lanes for text in lane.broken]
         judged = [
             *verdicts.of_requests(self._ledger),
             *verdicts.of_monitor(stored, self._outcomes, dropped, figures["spans_sent"]),
-            *verdicts.of_memory(lives, versions / seconds * 60),
+            *verdicts.of_memory(lives, Pace(versions / minutes, figures["spans_sent"] / minutes)),
             verdicts.of_disturbances(broken),
             verdicts.of_the_end(flaws),
         ]

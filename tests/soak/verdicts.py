@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soak.ledger import Ledger
-    from soak.memory import Life
+    from soak.memory import Life, Pace
     from soak.outcomes import Outcomes
     from soak.stored import Stored
 
@@ -50,13 +50,13 @@ def of_requests(ledger: Ledger) -> list[Verdict]:
     ]
 
 
-def of_memory(lives: Sequence[Life], versions_per_minute: float) -> list[Verdict]:
+def of_memory(lives: Sequence[Life], pace: Pace) -> list[Verdict]:
     """Memory is flat, kind by kind."""
     found = []
     for kind, bound in BOUNDS.items():
         judged = [life for life in lives if life.kind == kind and life.mib_per_minute is not None]
         steepest = max((life.mib_per_minute or 0.0 for life in judged), default=None)
-        most = bound.at(versions_per_minute)
+        most = bound.at(pace)
         shown = f"too short to judge: less than {JUDGED_S_MIN:g} s after warm-up"
         if steepest is not None:
             shown = f"{steepest:+.2f} MiB a minute; {bound.reason}"

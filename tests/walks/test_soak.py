@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from soak.acts import ACTS
 from soak.faults import FAULTS
 from soak.ledger import Given, Ledger
-from soak.memory import slope_per_minute
+from soak.memory import BOUNDS, Life, Pace, slope_per_minute
 from soak.models import TOLERANCE, Long, Tensor, apart
 from soak.rules import MONITOR_AWAY, QUEUE_FULL, WORKER_GONE, Failure
 from soak.stage import is_alive
 from soak.timeline import Timeline, Windows
-from soak.verdicts import of_requests
+from soak.verdicts import of_memory, of_requests
 
 if TYPE_CHECKING:
     from soak.models import Array
@@ -214,6 +214,21 @@ def test_versions_of_long_runs_differ(tmp_path: Path) -> None:
     first, second = model.publish(tmp_path / "registry"), model.publish(tmp_path / "registry")
     assert model.known == [first, second]
     assert (model.truths[first] != model.truths[second]).all()
+
+
+def life(kind: str, slope: float) -> Life:
+    """A process that was watched for long enough."""
+    return Life(kind, 1, 600.0, 100.0, 100.0, 100.0, slope)
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_growth_is_found(kind: str) -> None:
+    """A process that grows beyond its bound breaks the promise of its kind, and of no other."""
+    pace = Pace(versions=7.0, spans=20_000.0)
+    most = BOUNDS[kind].at(pace)
+    assert all(verdict.held for verdict in of_memory([life(kind, most)], pace))
+    broken = [verdict.promise for verdict in of_memory([life(kind, most * 1.01)], pace) if not verdict.held]
+    assert [kind in promise for promise in broken] == [True]
 
 
 @given(slope=st.floats(-100, 100), start=st.floats(0, 1000), wild=st.lists(st.integers(0, 99), max_size=20))
