@@ -27,6 +27,9 @@ MONITOR_AWAY: Final = "the monitor was away"
 
 #: An error that tritonclient was given within a stream, where only its message reaches the caller.
 IN_STREAM: Final = "IN_STREAM"
+#: grpc.aio's own status, which no server sent, where a connection breaks while a request is written to a stream.
+CUT_OFF: Final = "CUT_OFF"
+_CUT_OFF_WORDS: Final = "Internal error from Core"
 #: Of a deadline, the share that must have passed: the server counts from when it read the call.
 _DEADLINE_SHARE: Final = 0.9
 
@@ -69,7 +72,8 @@ class Failure(NamedTuple):
     """How a request failed.
 
     Attributes:
-        code: the gRPC status code's name; or IN_STREAM, or the name of an exception that no client should raise.
+        code: the gRPC status code's name; or IN_STREAM, CUT_OFF, or the name of an exception that no client should
+            raise.
         message: the status's.
         retry_info: whether the server said when to come back; None where the client does not tell.
     """
@@ -101,6 +105,8 @@ def _known(error: SardonyxError) -> type[SardonyxError]:
 
 
 def _of_rpc(error: Any) -> Failure:
+    if (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, _CUT_OFF_WORDS):
+        return Failure(CUT_OFF, error.details())
     retry = status.retry_after_s(error.trailing_metadata() or ())
     return Failure(error.code().name, error.details() or "", retry is not None)
 
@@ -163,7 +169,7 @@ RULES: Final = (
     ),
     Rule("its deadline passed", frozenset({"DEADLINE_EXCEEDED"}), _elapsed),
     Rule("no route led to that version", frozenset({"NOT_FOUND", "UNAVAILABLE"}), _not_routed),
-    Rule(WORKER_GONE, frozenset({"UNAVAILABLE", IN_STREAM}), _worker_gone, words="shutting down"),
+    Rule(WORKER_GONE, frozenset({"UNAVAILABLE", IN_STREAM, CUT_OFF}), _worker_gone, words="shutting down"),
     Rule(QUEUE_FULL, frozenset({"RESOURCE_EXHAUSTED", IN_STREAM}), _queue_full, words="queue"),
 )
 

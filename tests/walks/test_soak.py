@@ -21,7 +21,7 @@ from soak.faults import FAULTS
 from soak.ledger import Given, Ledger
 from soak.memory import BOUNDS, Life, Pace, slope_per_minute
 from soak.models import TOLERANCE, Long, Tensor, apart
-from soak.rules import MONITOR_AWAY, QUEUE_FULL, WORKER_GONE, Failure
+from soak.rules import CUT_OFF, MONITOR_AWAY, QUEUE_FULL, WORKER_GONE, Failure
 from soak.stage import is_alive
 from soak.timeline import Timeline, Windows
 from soak.verdicts import of_memory, of_requests
@@ -171,6 +171,15 @@ def test_a_fault_excuses_its_own_failures(ledger: Ledger, windows: Windows) -> N
         assert ledger.forbidden == 1
         ledger.failed(enter(ledger), Failure("RESOURCE_EXHAUSTED", ""))
         assert ledger.forbidden == 2
+
+
+def test_a_stream_is_cut_off_by_a_fault_alone(ledger: Ledger, windows: Windows) -> None:
+    """What grpc.aio itself says of a broken stream is allowed while a worker is gone, at clients that do not repeat."""
+    with windows.open(WORKER_GONE):
+        ledger.failed(enter(ledger), Failure(CUT_OFF, ""))
+        assert ledger.forbidden == 0
+        ledger.failed(enter(ledger, repeats=True), Failure(CUT_OFF, ""))
+        assert ledger.forbidden == 1
 
 
 def test_a_full_queue_says_when_to_come_back(ledger: Ledger, windows: Windows) -> None:
