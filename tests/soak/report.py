@@ -124,8 +124,8 @@ def _table(title: str, *headings: str, right: Sequence[str] = ()) -> Table:
 
 def _disturbances(struck: Sequence[Struck]) -> Table:
     table = _table(
-        "faults and acts: what callers saw while they lasted",
-        *("what", "how", "times", "seconds", "answers", "failures that were allowed"),
+        "faults and acts: what callers saw while they lasted, the wait for the registry included",
+        *("what", "how", "times", "seconds", "answers", "failures"),
         right=("times", "seconds", "answers"),
     )
     by_name: defaultdict[str, list[Struck]] = defaultdict(list)
