@@ -59,7 +59,7 @@ BOUNDS: Final = {
         0.1,
         300,
         0,
-        "the metrics of each version that ever answered stay: 180 to 300 KiB were measured, and nothing else",
+        "the metrics of each version that ever answered stay: 180 to 300 KiB were measured",
     ),
     "worker": Bound(
         0.5,
