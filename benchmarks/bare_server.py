@@ -1,7 +1,8 @@
 """The opponent: a grpc.aio server that runs an ONNX session, with nothing around it.
 
 It parses a ModelInferRequest of raw tensors, runs the session and answers: no validation, no routes, no queue, no
-telemetry, no second model. What sardonyx-server costs beyond this is what sardonyx costs.
+telemetry, no second model. It shares a processor with gRPC's threads as sardonyx-server does, so that this is not what
+is measured. What sardonyx-server costs beyond this is what sardonyx costs.
 
     python benchmarks/bare_server.py MODEL.onnx PORT
 """
@@ -18,6 +19,7 @@ import onnxruntime as ort
 import uvloop
 
 from sardonyx.oip import messages as oip
+from sardonyx_server import wakeups
 
 DTYPES: dict[str, np.dtype[Any]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4"), "INT64": np.dtype("<i8")}
 NAMES = {"tensor(double)": "FP64", "tensor(float)": "FP32", "tensor(int64)": "INT64"}
@@ -64,6 +66,7 @@ async def serve(model: Path, port: int) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(oip.SERVICE, {"ModelInfer": handler}),))
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
+    wakeups.let_the_loop_finish()
     await server.wait_for_termination()
 
 

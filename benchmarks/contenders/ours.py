@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contenders.process import LOAD_CPU, PROGRAMS, ROOT, Contender, free_port, python, start, wait_until_answered
+from sardonyx_server import wakeups
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -15,7 +16,7 @@ def start_bare(stack: ExitStack, graph: Path, request: bytes) -> Contender:
     """The bare grpc.aio server with one graph."""
     contender = Contender("bare grpc.aio", free_port())
     command = python(str(ROOT / "benchmarks" / "bare_server.py"), str(graph), str(contender.port))
-    wait_until_answered(contender, start(stack, command), request)
+    wait_until_answered(contender, start(stack, command, environment=wakeups.environment()), request)
     return contender
 
 

@@ -82,6 +82,8 @@ def start(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
+        # Linux shares processors between sessions first (sched_autogroup): each contender is one, as a service is.
+        start_new_session=True,
         env={**os.environ, **(environment or {})},
     )
     stack.callback(_end, process)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +13,7 @@ from sardonyx.guard import to_internal
 from sardonyx.names import NAME_LENGTH_MAX
 from sardonyx.prediction_id import ID_LENGTH_MAX
 from sardonyx_server.access.tokens import Role
+from sardonyx_server.ids import Ids
 from sardonyx_server.log import LOG
 from sardonyx_server.routing import resolve
 from sardonyx_server.telemetry.record import Record, outputs_of
@@ -87,6 +87,7 @@ class Predictor:
         self._recorder = recorder
         self._shadow = shadow
         self._drain = drain
+        self._ids = Ids()
 
     async def answer(self, kind: type[Question], data: bytes, call: Call, context: Context, record: Record) -> bytes:
         """The bytes that answer a request.
@@ -149,8 +150,7 @@ class Predictor:
         if len(question.prediction_id) > ID_LENGTH_MAX:
             found = f"{len(question.prediction_id)} characters, and an id has {ID_LENGTH_MAX} at most."
             raise InvalidInput([Violation("id", f"{found} Give a shorter one.")])
-        # An id of ours is as long as a trace id, and as unlikely to meet another.
-        record.prediction_id = question.prediction_id or os.urandom(16).hex()
+        record.prediction_id = question.prediction_id or self._ids.next()
         key = question.routing_key or call.routing_key or record.prediction_id
         routed = resolve(self._models, question.model, question.selector, key)
         record.served, record.route = routed.served, routed.route

@@ -23,7 +23,6 @@ from sardonyx_server import drain, pipe
 from sardonyx_server.access.access import Access
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.gate import gated
-from sardonyx_server.access.tls import add_port
 from sardonyx_server.batcher import Batcher, Limits, RowQueue
 from sardonyx_server.bounds import Bounds
 from sardonyx_server.config import Config, default_workers
@@ -37,6 +36,7 @@ from sardonyx_server.life.manager import Manager
 from sardonyx_server.life.session import Runtime
 from sardonyx_server.life.watcher import Watcher
 from sardonyx_server.log import LOG, set_up_logging
+from sardonyx_server.port import Port
 from sardonyx_server.prediction import Predictor
 from sardonyx_server.routing import resolve
 from sardonyx_server.served import Served
@@ -78,22 +78,13 @@ class Worker:
         self._telemetry = Pipeline(config, self._manager.models)
         self._shadow = Shadow(self._manager.models, self._queue, self._telemetry.recorder)
         self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish, config.models)
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", config.message_bytes_max),
-                ("grpc.max_send_message_length", -1),
-            ]
-        )
-        self._server.add_generic_rpc_handlers(gated(self._handlers(), self._access))
+        self._port = Port(config, gated(self._handlers(), self._access))
 
     async def run(self) -> None:
         """Serve until told to stop, then drain."""
         self._listen_for_the_end()
         self._telemetry.start()
-        if not add_port(self._server, self._config):
-            raise OSError(f"cannot listen on {self._config.address}")
-        await self._server.start()
+        await self._port.open()
         tasks = [asyncio.create_task(self._watcher.run()), asyncio.create_task(self._keep_health())]
         for name in self._config.models:
             # Who asks for a model by name is to be told that it does not serve yet, and not that it is unknown.
@@ -117,7 +108,7 @@ class Worker:
         flush_s = self._config.drain_timeout_s * FLUSH_SHARE
         left_s = max(0.0, self._config.drain_timeout_s - (time.monotonic() - started) - flush_s)
         await asyncio.gather(self._finish_calls(left_s), asyncio.sleep(drain.HOLD_S))
-        stopping = asyncio.create_task(self._server.stop(STOP_GRACE_S))
+        stopping = asyncio.create_task(self._port.close(STOP_GRACE_S))
         # One turn of the loop: the connections are told to close before the last refusals are written.
         await asyncio.sleep(0)
         self._drain.close()

@@ -45,8 +45,8 @@ def test_the_rate_is_bounded_on_average_over_any_time(arrived: list[tuple[float,
     capture, now_s, expected = Capture(rate, 1), 1e9, []
     for gap_s, rows in arrived:
         now_s += gap_s
-        captured_on_average = rows * capture._probability(rows, now_s)
-        expected.append((now_s, captured_on_average))
+        capture.take({"x": np.zeros((rows, 1))}, rows, now_s)
+        expected.append((now_s, rows * capture.probability))
     for first in range(len(expected)):
         kept = 0.0
         for at_s, rows_kept in expected[first:]:
@@ -62,9 +62,9 @@ def test_the_probability_knows_nothing_of_the_content(arrived: list[tuple[float,
     for gap_s, rows in arrived:
         now_s += gap_s
         captured = one.take({"x": np.zeros((rows, 1))}, rows, now_s)
-        probability = other._probability(rows, now_s)
-        assert 0 < probability <= 1
-        assert captured is None or captured.probability == probability
+        other.take({"x": np.ones((rows, 1))}, rows, now_s)
+        assert 0 < one.probability == other.probability <= 1
+        assert captured is None or captured.probability == one.probability
 
 
 @settings(deadline=None)
@@ -99,4 +99,4 @@ def test_a_clock_that_stands_still_or_goes_back_is_no_error() -> None:
     capture = Capture(10.0, 1)
     for now_s in (1e9, 1e9, 1e9 - 5, 1e9):
         capture.take({"x": np.zeros((5, 1))}, 5, now_s)
-    assert 0 < capture._probability(1, 1e9) <= 1
+        assert 0 < capture.probability <= 1

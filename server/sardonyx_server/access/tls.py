@@ -56,23 +56,20 @@ class Certificates:
         self._error = error
 
 
-def add_port(server: grpc.aio.Server, config: Config) -> int:
-    """Open the server's port, with certificates where there are some; the port's number, 0 where it cannot be opened.
+def credentials_of(config: Config) -> grpc.ServerCredentials | None:
+    """What a port with certificates is opened with; None where there are none.
 
     Raises:
         AccessFileError: the certificates cannot be used.
-        RuntimeError: gRPC's, where the address cannot be bound.
     """
-    address = str(config.address)
     if not config.tls_cert:
-        return server.add_insecure_port(address)
+        return None
     certificates = Certificates(TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca))
-    credentials = grpc.dynamic_ssl_server_credentials(
+    return grpc.dynamic_ssl_server_credentials(
         certificates.initial,
         certificates.changed,  # type: ignore[arg-type]  # the stubs do not say that None means no change
         require_client_authentication=bool(config.tls_client_ca),
     )
-    return server.add_secure_port(address, credentials)
 
 
 def _configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:

@@ -1,0 +1,46 @@
+"""How gRPC's threads and the event loop share a processor: most of a small request's time is wake-ups between them.
+
+Each call wakes the thread that polls gRPC's completions about six times. Measured with everything on one processor, 32
+in flight, the bare server of the benchmarks: 232 µs of it a request, 197 without the threads of the event engine, 161
+where the poller does not interrupt the loop either; with one in flight 250, 202 and 178 µs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: gRPC's own switches: https://github.com/grpc/grpc/blob/master/doc/environment_variables.md. One that a release does
+#: not know any more does nothing.
+_EXPERIMENTS: Final = "GRPC_EXPERIMENTS"
+#: Connections are read by the thread that polls for completions, and not handed to it from threads of their own.
+_ONE_POLLER: Final = "-event_engine_listener"
+_THREADS: Final = Path("/proc/self/task")
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of a process that serves; what the operator has set stays."""
+    return {_EXPERIMENTS: _ONE_POLLER, **os.environ}
+
+
+def let_the_loop_finish() -> None:
+    """Let no thread that exists now, but for the calling one, interrupt another when it is woken.
+
+    Linux's policy for batches (sched(7)): a thread that is woken waits until the one that runs has nothing to do or has
+    had its share. Its own share stays as it is, so beside a process that takes all it can get, it loses little: with
+    one on the same processor throughput was 12 % lower than without the policy, and 40 % with a nicer thread in its
+    place. Elsewhere than on Linux this does nothing.
+    """
+    if not hasattr(os, "sched_setscheduler") or not _THREADS.is_dir():
+        return
+    for thread in _THREADS.iterdir():
+        if int(thread.name) != threading.get_native_id():
+            # It may have ended, and a container may not allow it: then all is as it was.
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(int(thread.name), os.SCHED_BATCH, os.sched_param(0))
