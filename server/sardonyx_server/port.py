@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from sardonyx_server import wakeups
-from sardonyx_server.access.tls import credentials_of
+from sardonyx_server.access.tls import Certificates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,15 +55,16 @@ class Port:
         """Begin to accept connections.
 
         Raises:
-            OSError, RuntimeError: nobody can listen on the address; the latter is gRPC's.
+            RuntimeError: nobody can listen on the address.
             AccessFileError: the certificates cannot be used.
         """
         address = str(self._config.address)
-        credentials = credentials_of(self._config)
+        certificates = Certificates(self._config) if self._config.tls_cert else None
         for server in self._servers:
-            number = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
-            if not number:
-                raise OSError(f"cannot listen on {address}")
+            if certificates is None:
+                server.add_insecure_port(address)
+            else:
+                server.add_secure_port(address, certificates.credentials())
         await asyncio.gather(*(server.start() for server in self._servers))
         wakeups.let_the_loop_finish()
 

@@ -117,7 +117,7 @@ outputs = st.one_of(
 
 
 def batch_of(rows: int, ids: list[str]) -> Batch:
-    """A run under an id of its own: of two runs with one id, as 8 random bytes never give, only the first is written."""
+    """A run under an id of its own: two runs with one id do not occur, and only the first would be written."""
     return Batch(hashlib.blake2b(repr((rows, ids)).encode(), digest_size=8).hexdigest(), rows, ids)
 
 

@@ -16,60 +16,66 @@ from sardonyx_server.access.files import AccessFileError, stamp_of
 from sardonyx_server.log import LOG
 
 if TYPE_CHECKING:
-    from sardonyx_server.access.files import Stamp
     from sardonyx_server.config import Config
 
 
 class Certificates:
-    """What the port shows, read again when a file has changed; bad files change nothing and are named once.
+    """What a port shows, read again when a file has changed; bad files change nothing and are named once.
+
+    Several servers may show them.
+
+    Args:
+        config: names the files.
 
     Raises:
         AccessFileError: the files cannot be used.
     """
 
-    def __init__(self, files: TlsFiles) -> None:
-        self._files = files
+    def __init__(self, config: Config) -> None:
+        self._files = TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca)
         self._lock = threading.Lock()
-        self._stamp: Stamp | None = stamp_of(files.paths)
+        self._stamp = stamp_of(self._files.paths)
+        self._configuration = _configuration(self._files)
         self._error = ""
-        self.initial = _configuration(files)
 
-    def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Called by gRPC before each handshake, in threads of its own: what is new, or None."""
-        with self._lock:
-            try:
-                stamp = stamp_of(self._files.paths)
-                if stamp == self._stamp:
+    def credentials(self) -> grpc.ServerCredentials:
+        """What one server's port is opened with: gRPC asks for the initial certificate once for each."""
+        shown = self._stamp
+
+        def changed() -> grpc.ServerCertificateConfiguration | None:
+            """Called by gRPC before each handshake, in threads of its own: what is new, or None."""
+            nonlocal shown
+            with self._lock:
+                self._refresh()
+                if self._stamp == shown:
                     return None
-                renewed = _configuration(self._files)
-            except AccessFileError as error:
-                self._report(str(error))
-                return None
-            self._stamp, self._error = stamp, ""
-            LOG.info("tls: the certificate was read again")
-            return renewed
+                shown = self._stamp
+                return self._configuration
+
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration,
+            changed,  # type: ignore[arg-type]  # the stubs do not say that None means no change
+            require_client_authentication=bool(self._files.client_ca),
+        )
+
+    def _refresh(self) -> None:
+        """Read the files again if they have changed."""
+        try:
+            stamp = stamp_of(self._files.paths)
+            if stamp == self._stamp:
+                return
+            self._configuration = _configuration(self._files)
+        except AccessFileError as error:
+            self._report(str(error))
+            return
+        self._stamp, self._error = stamp, ""
+        LOG.info("tls: the certificate was read again")
 
     def _report(self, error: str) -> None:
         """Log a reason once, not at each handshake; a pair of files is replaced one after the other."""
         if error != self._error:
             LOG.error("tls: the old certificate stays: %s", error)
         self._error = error
-
-
-def credentials_of(config: Config) -> grpc.ServerCredentials | None:
-    """What a port with certificates is opened with; None where there are none.
-
-    Raises:
-        AccessFileError: the certificates cannot be used.
-    """
-    if not config.tls_cert:
-        return None
-    certificates = Certificates(TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca))
-    return grpc.dynamic_ssl_server_credentials(
-        certificates.initial,
-        certificates.changed,  # type: ignore[arg-type]  # the stubs do not say that None means no change
-        require_client_authentication=bool(config.tls_client_ca),
-    )
 
 
 def _configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
