@@ -7,13 +7,14 @@ from pathlib import Path
 
 from sardonyx import telemetry
 
-#: Not attributes: what the service, its scope and its span are called.
-NO_ATTRIBUTES = {"SERVICE_NAME_SERVER", "SCOPE_NAME", "SPAN_MODEL_INFER"}
+#: Not attributes: what the service, its scope and its spans are called.
+NO_ATTRIBUTES = {"SERVICE_NAME_SERVER", "SCOPE_NAME", "SPAN_MODEL_INFER", "SPAN_MODEL_STREAM_INFER"}
 
 
 def _attributes() -> dict[str, str]:
+    """By the module's names. A prefix is followed by the name of an input."""
     return {
-        name: value
+        name: f"{value}<name>" if name.endswith("_PREFIX") else value
         for name, value in vars(telemetry).items()
         if name.isupper() and isinstance(value, str) and name not in NO_ATTRIBUTES
     }
@@ -34,7 +35,7 @@ def test_no_two_attributes_share_a_name() -> None:
 def test_names_are_of_the_conventions_or_of_our_own_namespace() -> None:
     """Names are dotted and lower-case; what is not ``sardonyx.*`` is of the RPC conventions."""
     for value in _attributes().values():
-        assert re.fullmatch(r"[a-z]+(\.[a-z_]+)+", value)
+        assert re.fullmatch(r"[a-z]+(\.[a-z_]+)+(\.<name>)?", value)
         assert value.startswith(("sardonyx.", "rpc.", "server.", "error."))
 
 
@@ -52,8 +53,9 @@ def test_stages_are_the_stage_attributes_in_their_order() -> None:
 
 
 def test_the_documentation_has_every_name_with_its_meaning() -> None:
-    """docs/TELEMETRY.md is the vocabulary, row by row."""
-    text = (Path(__file__).resolve().parents[2] / "docs" / "TELEMETRY.md").read_text()
-    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, re.MULTILINE)
+    """The table of spans in docs/OBSERVABILITY.md is the vocabulary, row by row."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "OBSERVABILITY.md").read_text()
+    table = text.partition("| attribute | meaning |\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", table, re.MULTILINE)
 
     assert dict(rows) == telemetry.MEANINGS
