@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 
 from sardonyx.interface import number_tensors
 from sardonyx.registry.v1 import interface_pb2 as pb
-from sardonyx.typed import Form, drop, form, package_of, text
+from sardonyx.typed import Form, drop, form, package_of
 from sardonyx.typed.names import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PROTO_WORDS = (
+_PROTO = (
     "syntax import package option message enum service rpc returns stream oneof map reserved extensions extend group"
     " optional required repeated string bytes int32 sfixed64 float double bool to max inf nan true false weak public"
-).split()
+)
+PROTO_WORDS = _PROTO.split()
 #: Names that look alike, are words of some language, begin with digits, or have little that is left of them.
 AWKWARD = [
     *("a b", "a_b", "aB", "AB", "a-b", "a.b", " a b ", "a  b", "ab", "a b value", "aBValue", "ab_value", "a_1", "a1"),
@@ -127,6 +128,20 @@ def interfaces(draw: st.DrawFn) -> pb.Interface:
 
 
 @st.composite
+def evolved(draw: st.DrawFn, old: pb.Interface) -> pb.Interface:
+    """An interface of much the same names: each tensor stays, goes, or is another."""
+    new = draw(interfaces())
+    for tensor in old.inputs:
+        if tensor.name not in {each.name for each in new.inputs} and draw(st.integers(0, 3)):
+            new.inputs.append(tensor if draw(st.booleans()) else draw(inputs(tensor.name)))
+    classes = list(dict.fromkeys(text for output in old.outputs for text in output.classes))
+    for output in old.outputs:
+        if output.name not in {each.name for each in new.outputs} and draw(st.integers(0, 3)):
+            new.outputs.append(output if draw(st.booleans()) else draw(outputs(output.name, classes)))
+    return new
+
+
+@st.composite
 def forms(draw: st.DrawFn) -> Form:
     """The typed form of an interface that another one may have come before."""
     before, interface = draw(interfaces()), draw(interfaces())
@@ -153,6 +168,3 @@ def write(files: Iterable[tuple[str, str]], folder: Path) -> None:
     for path, source in files:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(source)
-
-
-__all__ = ["AWKWARD", "MODELS", "NAMES", "compiled", "forms", "inputs", "interfaces", "outputs", "text", "write"]

@@ -11,14 +11,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from contract.drawn import AWKWARD, MODELS, NAMES, PROTO_WORDS, compiled, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.drawn import AWKWARD, MODELS, NAMES, PROTO_WORDS, compiled, write
 from sardonyx.errors import InvalidInput
 from sardonyx.interface import number_tensors
 from sardonyx.registry.v1 import interface_pb2 as pb
-from sardonyx.typed import check_prefix, form, package_of, schema, text
+from sardonyx.typed import check_prefix, form, package_of, text, typed_service
 from sardonyx.typed.names import (
     RESERVED,
     class_fields,
@@ -117,14 +117,15 @@ def test_json_has_the_name_as_it_is(name: str) -> None:
 
 
 def test_every_awkward_name_at_once_compiles() -> None:
-    """Protoc, buf's lint and buf's format take an interface with all of them as inputs, outputs and classes."""
+    """Protoc, a pool, buf's lint and buf's format take an interface with all of them as inputs, outputs and classes."""
     names = list(dict.fromkeys(AWKWARD))
     interface = pb.Interface(inputs=[pb.Input(name=name, datatype=pb.DATATYPE_FP64) for name in names])
     interface.outputs.extend(
         pb.Output(name=name, kind=kind, datatype=pb.DATATYPE_BYTES, classes=names, width=len(names))
         for name, kind in zip(names, itertools.cycle([pb.OUTPUT_KIND_LABEL, pb.OUTPUT_KIND_PROBABILITIES]))
     )
-    file = schema(form("m", "m.v1", interface, number_tensors(interface, pb.Ledger())))
+    service = typed_service(form("m", "m.v1", interface, number_tensors(interface, pb.Ledger())))
+    file = service.file
 
     assert set(PROTO_WORDS) <= set(names)
     assert compiled(file.name, text(file)).message_type == file.message_type

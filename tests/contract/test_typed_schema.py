@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contract.drawn import compiled, forms, interfaces, write
 from google.protobuf import descriptor_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.drawn import compiled, forms, interfaces, write
 from sardonyx.interface import digest, number_tensors
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1.manifest_pb2 import Manifest, TypedService

@@ -90,12 +90,12 @@ class OutputField:
     @property
     def value_name(self) -> str:
         """The field beside an enum that holds the class as the model has it: a truth value, a number or a text."""
-        return f"{self.name}_value"
+        return value_name(self.name)
 
     @property
     def value_number(self) -> int:
-        """The number of that field: above all that a ledger gives."""
-        return NUMBER_MAX + 1 + self.number
+        """The number of that field."""
+        return value_number(self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,18 @@ def _dropped(kind: LedgerEntry.Kind.ValueType, interface: Interface, ledger: Led
     }[kind](ledger)
     symbols = names.class_symbols(ledger) if kind == pb.LedgerEntry.KIND_CLASS else {}
     entries = [entry for entry in dropped.entries if entry.kind == kind and entry.name not in used]
-    return [
-        Dropped(fields[entry.name].field, entry.number, symbols.get(entry.name, ""))
-        for entry in sorted(entries, key=lambda entry: entry.number)
-    ]
+    found = [Dropped(fields[entry.name].field, entry.number, symbols.get(entry.name, "")) for entry in entries]
+    if kind == pb.LedgerEntry.KIND_OUTPUT:
+        # It may have been a label: a ledger does not say.
+        found += [Dropped(value_name(each.name), value_number(each.number)) for each in found]
+    return sorted(found, key=lambda each: each.number)
+
+
+def value_name(field: str) -> str:
+    """The name of the field beside a label's."""
+    return f"{field}_value"
+
+
+def value_number(number: int) -> int:
+    """The number of the field beside a label's: above all that a ledger gives."""
+    return NUMBER_MAX + 1 + number

@@ -166,17 +166,26 @@ def _unique(
     taken: Iterable[str] = (),
 ) -> dict[str, Spelled]:
     """A spelling for each name; ``also`` are endings with which it must be unique too."""
-    keys, jsons = {_key(spelling) for spelling in taken}, set[str]()
+    keys = {_key(spelling) for spelling in taken}
+    # A name in JSON may be no other field's name: some readers take either.
+    fields, jsons = set[str](), set[str]()
     found: dict[str, Spelled] = {}
     for name, number in sorted(numbers.items(), key=lambda entry: entry[1]):
         spelling = spell(name)
         while not keys.isdisjoint(_key(spelling + ending) for ending in ("", *also)):
             spelling = f"{spelling}_{number}"
-        keys.update(_key(spelling + ending) for ending in ("", *also))
+        mine = [spelling + ending for ending in also]
         json = name if _is_json_name(name) else default_json_name(spelling)
-        jsons.update(default_json_name(spelling + ending) for ending in also)
-        while json in jsons:
-            json = f"{default_json_name(spelling)}_{len(jsons)}"
+        jsons.update(map(default_json_name, mine))
+        fields.update(mine)
+        while json in jsons or json in fields:
+            json = (
+                f"{default_json_name(spelling)}_{len(jsons)}"
+                if json == default_json_name(spelling)
+                else default_json_name(spelling)
+            )
+        keys.update(map(_key, [spelling, *mine]))
+        fields.add(spelling)
         jsons.add(json)
         found[name] = Spelled(spelling, json)
     return found
