@@ -99,4 +99,4 @@ def schemas(
 def _entries(interface: Interface, ledger: Ledger) -> set[tuple[int, str]]:
     """The entries of a ledger that an interface has."""
     foreign = {(entry.kind, entry.name) for entry in drop(interface, ledger).entries}
-    return {(entry.kind, entry.name) for entry in ledger.entries} - foreign
+    return {(entry.kind, entry.name) for entry in ledger.entries if (entry.kind, entry.name) not in foreign}
