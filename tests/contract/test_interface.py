@@ -222,7 +222,7 @@ def test_a_model_that_has_used_all_numbers_is_refused() -> None:
     """The last number is the last: a sentence says what to do."""
     ledger = pb.Ledger(entries=[pb.LedgerEntry(kind=pb.LedgerEntry.KIND_INPUT, name="last", number=NUMBER_MAX)])
 
-    with pytest.raises(RuleBroken, match="99,999 names of one kind. Begin a model of another name."):
+    with pytest.raises(RuleBroken, match=r"99,999 names of one kind\. Begin a model of another name\."):
         number_tensors(_of("a"), ledger)
 
 

@@ -67,7 +67,7 @@ def export_command(
     Loading MODEL runs code that is in it: export only files that you trust.
     """
     console = Console(stderr=True)
-    stated = {
+    stated: dict[str, Any] = {
         "ranges": {name: options.bounds(text) for name, text in options.pairs(ranges)},
         "units": dict(options.pairs(units)),
         "descriptions": dict(options.pairs(descriptions)),

@@ -50,7 +50,7 @@ _KEYWORDS: Final = """
     arguments constructor debugger eval function has_own_property let prototype to_json to_string undefined value_of
 """
 #: What the generated client calls its own arguments.
-_ARGUMENTS: Final = ["metadata", "prediction_id", "routing_key", "timeout_s"]
+_ARGUMENTS: Final = ["columns", "features", "prediction_id", "request", "routing_key", "timeout_s"]
 RESERVED: Final = frozenset([*_KEYWORDS.split(), *_ARGUMENTS])
 
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)*")
