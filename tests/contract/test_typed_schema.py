@@ -140,9 +140,9 @@ def test_a_manifest_says_all_that_is_needed() -> None:
 def test_messages_are_found_by_the_fields_of_the_form(drawn: Form) -> None:
     """Every input and output of the form is a field of the messages, under its name, its number and its own name."""
     service = typed_service(drawn)
-    features = service.predict_request.DESCRIPTOR.fields_by_name["features"].message_type
-    columns = service.batch_request.DESCRIPTOR.fields_by_name["columns"].message_type
-    prediction = service.predict_response.DESCRIPTOR.fields_by_name["prediction"].message_type
+    features = service.predict_request().features.DESCRIPTOR
+    columns = service.batch_request().columns.DESCRIPTOR
+    prediction = service.predict_response().prediction.DESCRIPTOR
 
     for field in drawn.inputs:
         for message in (features, columns):
@@ -159,11 +159,11 @@ def test_services_of_many_models_live_in_one_process() -> None:
     """Each has a pool of its own, so equal names of messages meet nowhere, and none is in protobuf's own."""
     one, two = typed_service(flights()), typed_service(flights())
     request = one.predict_request()
-    request.features.hour = 7  # type: ignore[attr-defined]  # known at run time only
+    request.features.hour = 7
 
     assert one.pool is not two.pool
     assert one.name == "acme.models.flight_delay.v2.FlightDelayService"
-    assert two.predict_request.FromString(request.SerializeToString()).features.hour == 7  # type: ignore[attr-defined]
+    assert two.predict_request.FromString(request.SerializeToString()).features.hour == 7
     try:
         descriptor_pool.Default().FindMessageTypeByName("acme.models.flight_delay.v2.Features")
     except KeyError:

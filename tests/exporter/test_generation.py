@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,10 +126,9 @@ def test_callers_are_never_led_to_what_does_not_answer_them(registry: str, train
     _export(registry, train, holdout, "wind", optional=["wind"])
     _export(registry, train, holdout, "rain", optional=["rain"])
     promote("m", 2, registry=registry)
-    for act in (promote, canary, shadow):
-        share = {} if act is promote else {"percent": 10}
+    for act in (promote, partial(canary, percent=10), partial(shadow, percent=10)):
         with pytest.raises(RuleBroken, match="would break those who call v1, where version 2 is live") as caught:
-            act("m", 3, registry=registry, **share)  # type: ignore[operator]  # three acts with one beginning
+            act("m", 3, registry=registry)
         assert caught.value.differences == ("input 'wind' is gone",)
 
     assert Registry(registry).routes("m").live_versions == (2,)

@@ -185,8 +185,9 @@ def address(registry: str) -> Iterator[str]:
 
 
 def test_the_package_installs_calls_and_is_typed(registry: str, tmp_path: Path, address: str) -> None:
-    """Pip installs it into a fresh environment; there its client calls a server, in both ways and with lists and arrays,
-    and mypy --strict has nothing to say of it and much of a caller's mistakes.
+    """A fresh environment installs it, its clients call a server, and mypy --strict knows right calls from wrong ones.
+
+    Lists, arrays of the right type, arrays of another, and iterators send the same.
     """
     source, environment = tmp_path / "source", tmp_path / "environment"
     write_stubs("flight-delay", registry=registry, folder=source)

@@ -7,7 +7,7 @@ nothing that can be measured: about half a millisecond and 3 KiB each.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pool, message_factory
 
@@ -17,7 +17,6 @@ from sardonyx.typed.schema import schema
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FileDescriptor
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
-    from google.protobuf.message import Message
 
     from sardonyx.registry.v1.manifest_pb2 import Manifest
 
@@ -30,16 +29,17 @@ class TypedService:
         form: which field holds which input, output and class.
         file: the descriptor, with its comments.
         pool: for reflection; holds the file and nothing else.
-        predict_request, predict_response, batch_request, batch_response: message classes, of that pool.
+        predict_request, predict_response, batch_request, batch_response: message classes of that pool, whose fields
+            are known at run time only.
     """
 
     form: Form
     file: FileDescriptorProto
     pool: descriptor_pool.DescriptorPool
-    predict_request: type[Message]
-    predict_response: type[Message]
-    batch_request: type[Message]
-    batch_response: type[Message]
+    predict_request: type[Any]
+    predict_response: type[Any]
+    batch_request: type[Any]
+    batch_response: type[Any]
 
     @property
     def name(self) -> str:
@@ -58,5 +58,5 @@ def typed_service(source: Manifest | Form) -> TypedService:
     return TypedService(form, file, pool, *(_class(described, name) for name in names))
 
 
-def _class(file: FileDescriptor, name: str) -> type[Message]:
+def _class(file: FileDescriptor, name: str) -> type[Any]:
     return message_factory.GetMessageClass(file.message_types_by_name[name])
