@@ -8,7 +8,7 @@ BIN := .venv/bin
 # The schemas are among them: an editable install generates the stubs, and keeps old ones until it is made anew.
 REQUIREMENTS := pyproject.toml constraints.txt protos/build.py $(shell find protos -name '*.proto')
 
-.PHONY: help demo test check bench protos clean
+.PHONY: help demo test check bench soak protos clean
 
 help: ## Print this help
 	@echo "sardonyx: from a scikit-learn model to a gRPC service whose accuracy is watched"
@@ -29,6 +29,9 @@ check: .venv/dev ## ruff, mypy --strict and the proto checks
 
 bench: .venv/dev ## Side by side with a bare grpc.aio server; needs h2load (Debian: nghttp2-client)
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+soak: .venv/dev ## Every fault under load for ten minutes, and what callers saw; ARGS="--minutes 1" for less
+	@cd tests && ../$(BIN)/python -m soak $(ARGS)
 
 protos: .venv/dev ## Generate the stubs anew (the others do so after a change to a .proto)
 	@$(BIN)/python protos/build.py

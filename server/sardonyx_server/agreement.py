@@ -21,8 +21,8 @@ Array = npt.NDArray[Any]
 _OWN_ERROR: Final = "mae"
 
 
-def agreement(live: Manifest, answered: Sequence[Array], shadowed: Sequence[Array]) -> float:
-    """The share of rows in which both answer alike, 0 to 1.
+def count_alike(live: Manifest, answered: Sequence[Array], shadowed: Sequence[Array]) -> int:
+    """How many rows both answer alike.
 
     Classes are alike where they are equal; where there are only probabilities, the likeliest class counts. Values are
     alike where they are no farther apart than the live version is from the truth on average, as its evaluation found:
@@ -43,7 +43,7 @@ def agreement(live: Manifest, answered: Sequence[Array], shadowed: Sequence[Arra
         alike = [ours.argmax(axis=-1) == theirs.argmax(axis=-1) for ours, theirs in probabilities]
     else:
         alike = [_is_close(live, ours, theirs) for ours, theirs in pairs[OUTPUT_KIND_VALUE]]
-    return float(np.mean(np.logical_and.reduce(alike)))
+    return int(np.count_nonzero(np.logical_and.reduce(alike)))
 
 
 def _is_close(live: Manifest, ours: Array, theirs: Array) -> Array:

@@ -31,8 +31,8 @@ Array = npt.NDArray[Any]
 
 #: How many rows of one input are named as wrong before the rest are only counted.
 ROWS_NAMED_MAX: Final = 5
-#: How many inputs that a model does not have are named: to look for the nearest names takes time.
-INPUTS_NAMED_MAX: Final = 5
+#: How many inputs or outputs that a model does not have are named: to look for the nearest names takes time.
+TENSORS_NAMED_MAX: Final = 5
 #: How much of a shape is repeated.
 DIMENSIONS_NAMED_MAX: Final = 8
 
@@ -143,14 +143,16 @@ class Decoder:
         if violations:
             raise InvalidInput(violations)
         feed: dict[str, Array] = {}
+        seen: set[str] = set()
         rows = misplaced = 0
         for index, tensor in enumerate(request.inputs):
             plan = self._plans.get(tensor.name)
-            if plan is None or plan.tensor in feed:
+            if plan is None or tensor.name in seen:
                 misplaced += 1
-                if misplaced <= INPUTS_NAMED_MAX:
+                if misplaced <= TENSORS_NAMED_MAX:
                     violations.append(self._misplaced(tensor.name))
                 continue
+            seen.add(tensor.name)
             data = raw[index] if raw else None
             values = _read(plan, tensor, data, violations)
             if values is None:
@@ -159,6 +161,8 @@ class Decoder:
             if len(values) != rows:
                 violations.append(Violation(f"{plan.field}.shape", f"{len(values)} rows, others have {rows}."))
             feed[plan.tensor] = values
+        if misplaced > TENSORS_NAMED_MAX:
+            violations.append(Violation("inputs", f"{misplaced - TENSORS_NAMED_MAX} more are wrong in the same way."))
         if violations or len(feed) != len(self._plans):
             raise InvalidInput([*violations, *self._missing(request)])
         return Decoded(feed, rows, raw=bool(raw) or not _has_contents(request))

@@ -18,6 +18,7 @@ from sardonyx.errors import InvalidInput, Violation, nearest
 from sardonyx.interface import DATATYPE_NAMES
 from sardonyx.oip.messages import InferTensorContents
 from sardonyx.oip.tensors import encode_contents, encode_raw
+from sardonyx_server.decode import TENSORS_NAMED_MAX
 from sardonyx_server.protobuf import delimited, varint
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _VALUE: Final = b"\x12"
 _INT64_PARAM: Final = b"\x10"
 _STRING_PARAM: Final = b"\x1a"
 
+#: The position of an output that does not exist.
+_NOWHERE: Final = -1
 #: Different numbers of rows whose tensor headers are kept.
 _HEADERS_MAX: Final = 256
 
@@ -82,13 +85,14 @@ class Encoder:
         """The positions of the outputs that a request names.
 
         Raises:
-            InvalidInput: there is no such output.
+            InvalidInput: there is no such output, or it is named twice.
         """
         names = [output.name for output in outputs]
-        unknown = [name for name in names if name not in self._positions]
-        if unknown:
-            raise InvalidInput([self._unknown(name) for name in unknown])
-        return tuple(self._positions[name] for name in names)
+        positions = tuple(self._positions.get(name, _NOWHERE) for name in names)
+        # Each at most once: an answer must not grow with how often its parts are named.
+        if _NOWHERE in positions or len(set(positions)) != len(positions):
+            raise InvalidInput(self._misplaced(names))
+        return positions
 
     def encode(
         self, outputs: Sequence[Array], positions: tuple[int, ...], prediction_id: str, route: str, *, raw: bool
@@ -131,7 +135,23 @@ class Encoder:
         shape = varint(rows) + (varint(output.width) if output.width else b"")
         return output.header + delimited(_SHAPE, shape)
 
-    def _unknown(self, name: str) -> Violation:
+    def _misplaced(self, names: Sequence[str]) -> list[Violation]:
+        """What is wrong with the outputs that a request names."""
+        seen: set[str] = set()
+        wrong: list[str] = []
+        for name in names:
+            if name in seen or name not in self._positions:
+                wrong.append(name)
+            seen.add(name)
+        violations = [self._violation(name) for name in wrong[:TENSORS_NAMED_MAX]]
+        if len(wrong) > TENSORS_NAMED_MAX:
+            more = f"{len(wrong) - TENSORS_NAMED_MAX} more are wrong in the same way."
+            violations.append(Violation("outputs", more))
+        return violations
+
+    def _violation(self, name: str) -> Violation:
+        if name in self._positions:
+            return Violation(f"outputs[{name}]", "named twice. Name each output once.")
         near = nearest(name, self._positions)
         hint = f"Did you mean {near[0]!r}?" if near else f"The outputs are {', '.join(self._positions)}."
         return Violation(f"outputs[{name}]", f"there is no such output. {hint}")

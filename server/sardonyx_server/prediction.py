@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from sardonyx_server.access.access import Access
     from sardonyx_server.call import Call
     from sardonyx_server.drain import Drain
-    from sardonyx_server.life.model import Model
+    from sardonyx_server.life.model import Models
+    from sardonyx_server.routing import Routed
     from sardonyx_server.served import Served
+    from sardonyx_server.shadow import Shadow
     from sardonyx_server.telemetry.recorder import Recorder
 
     Array = npt.NDArray[Any]
@@ -68,15 +70,22 @@ class Predictor:
         models: what this worker has.
         access: who may ask; None: everyone.
         recorder: takes a record of each prediction; None: nobody listens.
+        shadow: is shown what live versions have answered.
         drain: whether the server is going away.
     """
 
     def __init__(
-        self, models: Mapping[str, Model], access: Access | None, recorder: Recorder | None, drain: Drain
+        self,
+        models: Models,
+        access: Access | None,
+        recorder: Recorder | None,
+        shadow: Shadow,
+        drain: Drain,
     ) -> None:
         self._models = models
         self._access = access
         self._recorder = recorder
+        self._shadow = shadow
         self._drain = drain
 
     async def answer(self, kind: type[Question], data: bytes, call: Call, context: Context, record: Record) -> bytes:
@@ -97,7 +106,8 @@ class Predictor:
             if self._drain.begun:
                 await self._drain.refuse()
             question = kind(data)
-            served = self._route(question, call, record)
+            routed = self._route(question, call, record)
+            served = routed.served
             record.feed, record.rows, record.members = question.decode(served)
             decoded_ns = time.perf_counter_ns()
             if record.rows <= served.batcher.short_rows_max:
@@ -121,13 +131,16 @@ class Predictor:
             raise
         else:
             record.code = "OK"
+            if routed.shadow is not None:
+                # Before the recorder, which lets go of what was asked.
+                self._shadow.offer(routed.shadow, record, ran.outputs, len(data))
             return answer
         finally:
             record.duration_ns = time.perf_counter_ns() - started_ns
             if self._recorder is not None:
                 self._recorder.record(record)
 
-    def _route(self, question: Question, call: Call, record: Record) -> Served:
+    def _route(self, question: Question, call: Call, record: Record) -> Routed:
         """Whom the question goes to, once the caller may ask."""
         # What is longer is no model's name, and is not kept.
         record.model = question.model[:NAME_LENGTH_MAX]
@@ -141,4 +154,4 @@ class Predictor:
         key = question.routing_key or call.routing_key or record.prediction_id
         routed = resolve(self._models, question.model, question.selector, key)
         record.served, record.route = routed.served, routed.route
-        return routed.served
+        return routed

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sardonyx.errors import ModelNotFound, RouteNotFound, Unavailable, VersionNotFound, VersionNotReady
+from sardonyx.errors import RouteNotFound, Unavailable, VersionNotFound, VersionNotReady
 from sardonyx_server.life.lanes import CANARY, LIVE
 from sardonyx_server.life.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sardonyx_server.life.model import Model
+    from sardonyx_server.life.model import Model, Models
     from sardonyx_server.life.portion import Portion
     from sardonyx_server.served import Served
 
@@ -36,7 +34,7 @@ class Routed(NamedTuple):
     shadow: Portion | None = None
 
 
-def resolve(models: Mapping[str, Model], name: str, selector: str, key: str = "") -> Routed:
+def resolve(models: Models, name: str, selector: str, key: str = "") -> Routed:
     """Find the version that a call asks for.
 
     Args:
@@ -50,11 +48,9 @@ def resolve(models: Mapping[str, Model], name: str, selector: str, key: str = ""
     Raises:
         ModelNotFound, VersionNotFound, RouteNotFound: there is no such thing.
         VersionNotReady: there is, and it is loading.
-        Unavailable: it failed to load.
+        Unavailable: it failed to load, or the registry has not been read yet.
     """
-    model = models.get(name)
-    if model is None:
-        raise ModelNotFound(name, models)
+    model = models.find(name)
     if not selector:
         return _shared(model, _default(model), "", key)
     if _VERSION.fullmatch(selector):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy.typing as npt
 from grpc import StatusCode
 
 from sardonyx import status
-from sardonyx.errors import Overloaded, SardonyxError
+from sardonyx.errors import SardonyxError
 from sardonyx.interface import dtype_of
-from sardonyx_server.agreement import agreement
+from sardonyx_server.agreement import count_alike
 from sardonyx_server.life.lanes import SHADOW
 from sardonyx_server.log import LOG
 from sardonyx_server.telemetry.record import Record, Shadowed, outputs_of
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: Rows that may wait for a shadow in one worker: with thirty numbers each about 4 MB.
-ROWS_MAX: Final = 16_384
+#: What may wait for a shadow in one worker: about 5,000 small calls.
+BYTES_MAX: Final = 16 << 20
+#: What a call takes beside its request's bytes and its answer: its record, and the frames of its arrays.
+CALL_BYTES: Final = 3072
 #: Of a worker's time, what shadows may take: a server at its limit loses no more than this to them.
 TIME_SHARE_MAX: Final = 0.1
 #: Rests are taken when they have come to so much: the event loop's clock counts whole milliseconds.
@@ -38,14 +41,36 @@ REST_S_MIN: Final = 0.005
 PAUSE_S: Final = 0.005
 
 
+@dataclass(slots=True)
+class Seen:
+    """What became of the calls that a shadow was shown.
+
+    Attributes:
+        offered: calls that fell into its share. Each is run, has failed or was dropped in the end.
+        ran: calls that it has answered.
+        failed: calls that it could not answer.
+        dropped: calls that it was not asked, for want of room or time.
+        rows: rows that it has answered.
+        rows_alike: of these, as the live version did.
+    """
+
+    offered: int = 0
+    ran: int = 0
+    failed: int = 0
+    dropped: int = 0
+    rows: int = 0
+    rows_alike: int = 0
+
+
 class _Offer(NamedTuple):
-    """What a caller asked and was answered."""
+    """What a caller asked and was answered, and how many bytes of room it takes."""
 
     target: Portion
     live: Served
     asked: Record
     feed: Mapping[str, Array]
     outputs: Sequence[Array]
+    size: int
 
 
 class Shadow:
@@ -60,43 +85,59 @@ class Shadow:
     Args:
         models: what this worker has.
         queue: what callers wait for.
-        recorder: takes a record of each run, with its agreement to the live answer.
+        recorder: takes a record of each run, with its agreement to the live answer; None: nobody listens.
     """
 
-    def __init__(self, models: Mapping[str, Model], queue: RowQueue, recorder: Recorder) -> None:
-        #: Calls that fell into a shadow's share. Each is run, has failed or was dropped in the end.
-        self.offered = 0
-        self.ran = 0
-        self.dropped = 0
-        self.failed = 0
+    def __init__(self, models: Mapping[str, Model], queue: RowQueue, recorder: Recorder | None) -> None:
+        #: By model and version.
+        self.seen: dict[tuple[str, int], Seen] = {}
         self._models = models
         self._queue = queue
         self._recorder = recorder
         self._offers: asyncio.Queue[_Offer] = asyncio.Queue()
-        self._rows = 0
+        self._task: asyncio.Task[None] | None = None
+        self._bytes = 0
         self._owed_s = 0.0
         self._failing: set[tuple[str, int]] = set()
 
-    def offer(self, target: Portion, asked: Record, outputs: Sequence[Array]) -> None:
+    def start(self) -> None:
+        """Begin to run what is offered."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Run nothing any more: what waits is dropped, and so is what would still be offered."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        for seen in self.seen.values():
+            seen.dropped = seen.offered - seen.ran - seen.failed
+
+    def offer(self, target: Portion, asked: Record, outputs: Sequence[Array], request_bytes: int) -> None:
         """Show a call to a shadow, if it is one of its share and there is room; never waits and never raises.
 
         Args:
             target: the shadow, and its share.
             asked: the call, answered by the live version; its feed is still there.
             outputs: what the live version answered: an array for each output of the interface.
+            request_bytes: the size of what was asked. Texts take most of their room outside of their arrays.
         """
         if asked.served is None or asked.feed is None or not target.takes(asked.prediction_id):
             return
-        self.offered += 1
-        if self._rows + asked.rows > ROWS_MAX:
-            self.dropped += 1
+        seen = self._seen(target.served)
+        seen.offered += 1
+        size = CALL_BYTES + request_bytes + sum(output.nbytes for output in outputs)
+        if self._task is None or self._bytes + size > BYTES_MAX:
+            seen.dropped += 1
             return
-        self._rows += asked.rows
+        self._bytes += size
         # The feed is kept beside the record: telemetry takes it out of there.
-        self._offers.put_nowait(_Offer(target, asked.served, asked, asked.feed, outputs))
+        self._offers.put_nowait(_Offer(target, asked.served, asked, asked.feed, outputs, size))
 
-    async def run(self) -> None:
-        """Run what was offered until cancelled."""
+    def _seen(self, served: Served) -> Seen:
+        return self.seen.setdefault((served.model, served.version), Seen())
+
+    async def _run(self) -> None:
         while True:
             offer = await self._offers.get()
             await self._wait_for_callers()
@@ -104,8 +145,10 @@ class Shadow:
             if self._is_current(offer.target):
                 await self._show(offer)
             else:
-                self.dropped += 1
-            self._rows -= offer.asked.rows
+                self._seen(offer.target.served).dropped += 1
+            self._bytes -= offer.size
+            # What was asked may be large, and the next call may be long in coming.
+            del offer
             await self._rest(time.perf_counter() - started)
 
     async def _wait_for_callers(self) -> None:
@@ -128,37 +171,27 @@ class Shadow:
         return current is not None and current.served is target.served
 
     async def _show(self, offer: _Offer) -> None:
-        served = offer.target.served
-        record = _record_of(offer)
+        served, rows = offer.target.served, offer.asked.rows
+        seen, record = self._seen(served), _record_of(offer)
         started_ns = time.perf_counter_ns()
         try:
-            ran = await self._ran(offer)
-            share = agreement(offer.live.manifest, offer.outputs, ran.outputs)
-        except Overloaded:
-            # Callers came first after all.
-            self.dropped += 1
-            return
+            ran = await _ran(offer)
+            alike = count_alike(offer.live.manifest, offer.outputs, ran.outputs)
         except Exception as error:  # whatever it is, it is no caller's
             record.code = (status.code_of(error) if isinstance(error, SardonyxError) else StatusCode.INTERNAL).name
-            self.failed += 1
+            seen.failed += 1
             self._report(served, error)
         else:
-            record.shadowed = Shadowed(offer.live.version, share)
-            record.outputs, record.batch = outputs_of(served, ran.outputs), ran.batch
-            record.stages_ns, record.code = (0, ran.queue_ns, ran.run_ns, 0), StatusCode.OK.name
-            self.ran += 1
+            record.shadowed = Shadowed(offer.live.version, alike / rows)
+            record.outputs = outputs_of(served, ran.outputs)
+            record.stages_ns, record.code = (0, 0, ran.run_ns, 0), StatusCode.OK.name
+            seen.ran += 1
+            seen.rows += rows
+            seen.rows_alike += alike
             self._report(served, None)
         record.duration_ns = time.perf_counter_ns() - started_ns
-        self._recorder.record(record)
-
-    @staticmethod
-    async def _ran(offer: _Offer) -> Ran:
-        served, rows = offer.target.served, offer.asked.rows
-        feed = feed_for(served, offer.live, offer.feed)
-        if rows <= served.batcher.short_rows_max:
-            return served.batcher.run_now(feed)
-        with served:
-            return await served.batcher.run(feed, rows, None, offer.asked.prediction_id)
+        if self._recorder is not None:
+            self._recorder.record(record)
 
     def _report(self, served: Served, error: Exception | None) -> None:
         """Log a change, not each repetition."""
@@ -169,6 +202,14 @@ class Shadow:
         elif error is None and known in self._failing:
             self._failing.discard(known)
             LOG.info("model %s: version %d answers as a shadow again", *known)
+
+
+async def _ran(offer: _Offer) -> Ran:
+    """The shadow's own answer."""
+    served = offer.target.served
+    feed = feed_for(served, offer.live, offer.feed)
+    with served:
+        return await served.batcher.run_aside(feed, offer.asked.rows)
 
 
 def feed_for(served: Served, live: Served, feed: Mapping[str, Array]) -> dict[str, Array]:

@@ -40,6 +40,7 @@ from sardonyx_server.log import LOG, set_up_logging
 from sardonyx_server.prediction import Predictor
 from sardonyx_server.routing import resolve
 from sardonyx_server.served import Served
+from sardonyx_server.shadow import Shadow
 from sardonyx_server.telemetry.metrics.reporter import Reporter
 from sardonyx_server.telemetry.pipeline import Pipeline
 
@@ -75,6 +76,7 @@ class Worker:
         self._changes: asyncio.Queue[str] = asyncio.Queue()
         self._manager = Manager(registry, self._serving, runtime, self._changes.put_nowait)
         self._telemetry = Pipeline(config, self._manager.models)
+        self._shadow = Shadow(self._manager.models, self._queue, self._telemetry.recorder)
         self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish, config.models)
         self._server = grpc.aio.server(
             options=[
@@ -96,6 +98,7 @@ class Worker:
         for name in self._config.models:
             # Who asks for a model by name is to be told that it does not serve yet, and not that it is unknown.
             self._changes.put_nowait(name)
+        self._shadow.start()
         pipe.tell(pipe.ACCEPTING)
         if self._telemetry.metrics:
             tasks.append(asyncio.create_task(self._reporter(self._telemetry.metrics).run()))
@@ -109,6 +112,8 @@ class Worker:
         await self._health.close()
         await self._pause(min(self._config.drain_grace_s, self._config.drain_timeout_s / 2))
         self._drain.begin()
+        # Callers alone are worth waiting for.
+        await self._shadow.stop()
         flush_s = self._config.drain_timeout_s * FLUSH_SHARE
         left_s = max(0.0, self._config.drain_timeout_s - (time.monotonic() - started) - flush_s)
         await asyncio.gather(self._finish_calls(left_s), asyncio.sleep(drain.HOLD_S))
@@ -130,7 +135,7 @@ class Worker:
         self._ignore_signals()
 
     def _reporter(self, metrics: Metrics) -> Reporter:
-        return Reporter(metrics, self._manager, self._watcher, self._queue, self._telemetry.sender)
+        return Reporter(metrics, self._manager, self._watcher, self._queue, self._shadow, self._telemetry.sender)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless a second signal says that there is no time."""
@@ -167,8 +172,10 @@ class Worker:
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         """Every service on the port."""
-        predictor = Predictor(self._manager.models, self._access, self._telemetry.recorder, self._drain)
-        door = ModelsDoor(self._manager, self._watcher, self._telemetry.sender, self._config.registry, self._drain)
+        predictor = Predictor(self._manager.models, self._access, self._telemetry.recorder, self._shadow, self._drain)
+        door = ModelsDoor(
+            self._manager, self._watcher, self._shadow, self._telemetry.sender, self._config.registry, self._drain
+        )
         handlers = [
             InferDoor(predictor, self._drain),
             OipDoor(self._manager, self._access, self._drain).handler(),

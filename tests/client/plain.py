@@ -26,10 +26,11 @@ _INFER: Final = f"/{oip.SERVICE}/ModelInfer"
 
 @dataclass
 class Plain(grpc.GenericRpcHandler):
-    """A model of one FP64 input ``x``, which answers with twice each value.
+    """A model of one FP64 input, which answers with twice each value.
 
     Attributes:
         properties: what its metadata says beside; sardonyx is known by ``sardonyx_version``.
+        input: its name; a request that names another is refused.
         hold: each prediction waits for it.
         refusal: what every call is refused with, where there is one.
         asked: how many calls there were, of any method.
@@ -38,6 +39,7 @@ class Plain(grpc.GenericRpcHandler):
     """
 
     properties: dict[str, str] = field(default_factory=dict)
+    input: str = "x"
     hold: threading.Event = field(default_factory=threading.Event)
     refusal: grpc.StatusCode | None = None
     asked: int = 0
@@ -71,6 +73,8 @@ class Plain(grpc.GenericRpcHandler):
                 context.abort(self.refusal, "not here, not now")
             if answer == self._infer:
                 self._note(message, context)
+                if message.inputs[0].name != self.input:
+                    context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the input is {self.input}")
             return answer(message)
 
         return grpc.unary_unary_rpc_method_handler(
@@ -96,7 +100,7 @@ class Plain(grpc.GenericRpcHandler):
 
     def _metadata(self, request: oip.ModelMetadataRequest) -> oip.ModelMetadataResponse:
         response = oip.ModelMetadataResponse(name=request.name, versions=["1"], platform="plain")
-        response.inputs.add(name="x", datatype="FP64", shape=[-1])
+        response.inputs.add(name=self.input, datatype="FP64", shape=[-1])
         response.outputs.add(name="value", datatype="FP64", shape=[-1])
         for name, value in self.properties.items():
             response.properties[name] = value

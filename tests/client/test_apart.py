@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sardonyx.client.apart import parts_after
@@ -22,6 +22,9 @@ from sardonyx.errors import (
     Violation,
 )
 
+#: A shared processor may pause any example.
+untimed = settings(deadline=None)
+
 ROWS = st.lists(st.integers(1, 5), min_size=1, max_size=40)
 VIOLATIONS = st.lists(
     st.builds(Violation, st.just("inputs[x]"), st.just("no"), st.none() | st.integers(-3, 250)), max_size=6
@@ -29,6 +32,7 @@ VIOLATIONS = st.lists(
 ERRORS = st.builds(InvalidInput, VIOLATIONS) | st.sampled_from([InternalError("1"), SardonyxError("?"), RuleBroken("")])
 
 
+@untimed
 @given(ROWS, ERRORS)
 def test_each_call_is_sent_again_once_or_the_error_is_everybodys(rows: list[int], error: SardonyxError) -> None:
     """The parts hold every call once, each part is smaller than the whole, and none is empty."""
@@ -79,6 +83,7 @@ def test_rows_name_calls(violations: list[tuple[str, int | None]], parts: list[l
     assert parts_after(error, [1, 2, 3, 1]) == parts
 
 
+@untimed
 @given(ROWS, st.data(), st.booleans(), st.integers(1, 3))
 def test_those_at_fault_end_alone(rows: list[int], data: st.DataObject, names_rows: bool, named_max: int) -> None:
     """Whoever is at fault ends alone with the error, everybody else is answered, each once, in 2 n requests at most.

@@ -6,10 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sardonyx.client.balancer import AWAY_S, AWAY_S_MAX, Balancer
+
+#: A shared processor may pause any example.
+untimed = settings(deadline=None)
 
 
 @dataclass
@@ -27,6 +30,7 @@ def _addresses(balancer: Balancer, picks: int) -> Counter[str]:
     return Counter(balancer.pick().address for _ in range(picks))
 
 
+@untimed
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 10))
 def test_turns_are_alike(addresses: int, connections: int, rounds: int) -> None:
     """Each connection to each address is picked as often as any other."""
@@ -101,6 +105,7 @@ def test_a_second_attempt_stands_beside_the_first(addresses: list[str], connecti
         assert (second.address != first.address) is (len(addresses) > 1)
 
 
+@untimed
 @given(
     st.lists(
         st.tuples(st.sampled_from(["pick", "failed", "answered"]), st.integers(0, 2), st.floats(0, 3)), max_size=60

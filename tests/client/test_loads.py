@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sardonyx.client.coalescing import CALL_ROWS_MAX, FLIGHTS, SPREAD_ROWS, loads
 from sardonyx.client.request import ROWS_MAX
+
+#: A shared processor may pause any example.
+untimed = settings(deadline=None)
 
 CALLS = st.lists(st.integers(1, CALL_ROWS_MAX), max_size=300)
 FREE = st.integers(-3, 4)
@@ -19,6 +22,7 @@ def _taken(rows: list[int], counts: list[int]) -> list[list[int]]:
     return [rows[start : start + count] for start, count in zip(starts, counts, strict=True)]
 
 
+@untimed
 @given(CALLS, FREE)
 def test_requests_take_calls_in_their_order_within_bounds(rows: list[int], free: int) -> None:
     """Each request takes one call at least and ROWS_MAX rows at most; there are no more requests than may be sent."""
@@ -30,6 +34,7 @@ def test_requests_take_calls_in_their_order_within_bounds(rows: list[int], free:
         assert sum(taken) <= ROWS_MAX
 
 
+@untimed
 @given(CALLS, FREE)
 def test_a_call_waits_only_for_room(rows: list[int], free: int) -> None:
     """A call stays behind only where no request may be sent, or the last is too full to take it."""
@@ -40,6 +45,7 @@ def test_a_call_waits_only_for_room(rows: list[int], free: int) -> None:
         assert sum(taken[-1]) + rows[sum(counts)] > ROWS_MAX
 
 
+@untimed
 @given(CALLS, FREE)
 def test_all_go_in_the_end(rows: list[int], free: int) -> None:
     """Sending again and again what stayed behind sends each call once."""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sardonyx.client.answer import ModelInfo, TensorInfo
 from sardonyx.client.coalescing import CALL_BYTES_MAX
-from sardonyx.client.request import ROW_CHARS_MAX, Writer
+from sardonyx.client.request import ROW_CHARS_MAX, Part, Writer
 from sardonyx.errors import InvalidInput, SardonyxError
 from sardonyx.oip import messages as oip
 from sardonyx.oip.tensors import DTYPES, decode_raw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+#: A shared processor may pause any example.
+untimed = settings(deadline=None)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -45,6 +49,12 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+def _written(writer: Writer, data: Any) -> Part:
+    """What is sent of it, the way that a call goes."""
+    row = writer.row(data)
+    return writer.part(data) if row is None else writer.of_rows([row])
+
+
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A table whose columns have just the interface's types."""
     columns = _columns(rows)
@@ -52,6 +62,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(columns[name], dtype=dtypes[name]) for name in columns})
 
 
+@untimed
 @given(ROWS)
 def test_all_ways_write_the_same_bytes(rows: list[dict[str, Any]]) -> None:
     """Rows one by one, dicts, columns and a DataFrame become the same raw contents."""
@@ -66,6 +77,7 @@ def test_all_ways_write_the_same_bytes(rows: list[dict[str, Any]]) -> None:
     assert part.size == sum(len(content) for content in part.contents)
 
 
+@untimed
 @given(ROWS, ROWS, TEXT.filter(bool))
 def test_a_request_is_the_protocols(first: list[dict[str, Any]], second: list[dict[str, Any]], key: str) -> None:
     """Parts one after the other are one request, which reads as the values that were written."""
@@ -82,6 +94,7 @@ def test_a_request_is_the_protocols(first: list[dict[str, Any]], second: list[di
     assert written == writer.request([writer.part(rows)], "id-1", {"routing-key": key})
 
 
+@untimed
 @given(CARELESS)
 def test_the_short_way_takes_nothing_that_the_long_one_refuses(row: dict[str, Any]) -> None:
     """Whatever a row holds: both ways write the same bytes, or the row is refused as the table of it would be."""
@@ -96,6 +109,41 @@ def test_the_short_way_takes_nothing_that_the_long_one_refuses(row: dict[str, An
     assert said(row) == said(_columns([row]))
 
 
+@pytest.mark.parametrize(
+    ("datatype", "value", "fits"),
+    [
+        ("FP64", 10**400, False),
+        ("FP64", 2**53 + 1, False),
+        ("FP64", 2**53, True),
+        ("FP64", math.inf, True),
+        ("FP32", 2**24 + 1, False),
+        ("FP32", 2**24, True),
+        ("FP32", 10**400, False),
+        ("FP32", 10**39, False),
+        ("FP32", 1e39, False),
+        ("FP32", -1e39, False),
+        ("FP32", float.fromhex("0x1.ffffffp+127"), False),
+        ("FP32", float.fromhex("0x1.fffffefffffffp+127"), True),
+        ("FP32", math.inf, True),
+        ("FP32", True, True),
+        ("INT32", 2**31, False),
+        ("INT64", 2**63, False),
+        ("INT64", 2**63 - 1, True),
+        ("INT64", 3.0, True),
+    ],
+)
+def test_no_way_changes_a_number(datatype: str, value: Any, fits: bool) -> None:
+    """A number that its type cannot hold is refused as a scalar, in a column and beside others; another is sent."""
+    writer = Writer(ModelInfo("m", (), (TensorInfo("x", datatype, 0),), (), (), {}), "")
+    for data in ({"x": value}, [{"x": value}], {"x": [value]}, {"x": [0, value]}, {"x": np.array([0, value], object)}):
+        if fits:
+            assert _written(writer, data).rows in (1, 2)
+            continue
+        with pytest.raises(InvalidInput):
+            _written(writer, data)
+
+
+@untimed
 @given(st.lists(st.lists(st.floats(), min_size=3, max_size=3), min_size=1, max_size=6))
 def test_a_matrix_is_written_alike(rows: list[list[float]]) -> None:
     """An array, its transposed copy in the other order, a list and the named input become the same bytes."""
@@ -135,6 +183,7 @@ def test_a_type_that_is_not_written_is_refused(data: Any) -> None:
         writer.part(data)
 
 
+@untimed
 @given(st.integers(0, 6), st.sampled_from(["\ud800", 2**63, 2**40]))
 def test_a_bad_row_among_written_ones_is_refused(place: int, bad: Any) -> None:
     """Where one of the rows that are written together cannot be, the error says so."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client.test_balancer import Clock
-from sardonyx.client.budget import TOKENS_MAX, RetryBudget
+from sardonyx.client.budget import RESERVE, RetryBudget
 from sardonyx.client.retry import ATTEMPTS, BACKOFF_S, BACKOFF_S_MAX, Deadline, Retry
 from sardonyx.errors import (
     DeadlineExceeded,
@@ -62,7 +62,7 @@ def test_nothing_else_is_repeated(error: SardonyxError) -> None:
     budget = RetryBudget(Clock())
     with pytest.raises(type(error)):
         _retry(budget=budget).wait_s(error, elsewhere=True)
-    assert sum(budget.spend() for _ in range(100)) == TOKENS_MAX
+    assert sum(budget.spend() for _ in range(100)) == RESERVE
 
 
 def test_another_address_is_asked_at_once() -> None:
@@ -91,7 +91,7 @@ def test_nobody_waits_beyond_the_deadline() -> None:
     budget = RetryBudget(Clock())
     with pytest.raises(Overloaded):
         _retry(1.0, budget).wait_s(Overloaded("full", 1.5), elsewhere=False)
-    assert sum(budget.spend() for _ in range(100)) == TOKENS_MAX
+    assert sum(budget.spend() for _ in range(100)) == RESERVE
 
 
 def test_the_budget_has_the_last_word() -> None:

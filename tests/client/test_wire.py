@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sardonyx.client.answer import ModelInfo
@@ -15,6 +15,9 @@ from sardonyx.errors import SardonyxError
 from sardonyx.oip import messages as oip
 from sardonyx.oip.tensors import encode_contents, encode_raw
 from sardonyx.prediction_id import PredictionId
+
+#: A shared processor may pause any example.
+untimed = settings(deadline=None)
 
 INFO = ModelInfo("m", (), (), (), ("a", "b"), {})
 
@@ -29,6 +32,7 @@ def _response(values: np.ndarray[Any, Any], *, raw: bool) -> oip.ModelInferRespo
     return response
 
 
+@untimed
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.booleans(), st.integers(0, 3))
 def test_each_caller_gets_its_own_rows(rows: list[int], raw: bool, width: int) -> None:
     """The answers to the callers of an answer, one after the other, are the whole answer; ids and shapes are kept."""

@@ -170,26 +170,26 @@ def make_scene(registry: Path) -> Scene:
     export(scene.classifier, name=CLASSIFIER, holdout=(frame, truth_of(frame)), registry=str(registry))
     promote(CLASSIFIER, 1, registry=str(registry))
     promote(REGRESSOR, export_regressor(registry, REGRESSOR, seed=1), registry=str(registry))
-    _publish_lookup(registry)
+    publish_by_hand(registry, LOOKUP, lookup_graph(), golden={0: 10.0, 2: 30.0})
     promote(LOOKUP, 1, registry=str(registry))
-    _publish_slow(registry)
+    # Enough for the server to see that these runs are not to be made on its event loop.
+    publish_by_hand(registry, SLOW, slow_graph(), golden={10: 10.0})
     promote(SLOW, 1, registry=str(registry))
     return scene
 
 
-def _publish_lookup(registry: Path) -> None:
+def lookup_graph() -> GraphProto:
     """A graph that runs for its golden rows and fails for a number beyond its table, as no exported model should."""
-    graph = helper.make_graph(
+    return helper.make_graph(
         [helper.make_node("Gather", ["table", "number"], ["value"])],
         "lookup",
         [helper.make_tensor_value_info("number", TensorProto.INT64, [None, 1])],
         [helper.make_tensor_value_info("value", TensorProto.DOUBLE, [None, 1])],
         [numpy_helper.from_array(np.array([10.0, 20.0, 30.0]), "table")],
     )
-    _publish_by_hand(registry, LOOKUP, graph, golden={0: 10.0, 2: 30.0})
 
 
-def _publish_slow(registry: Path) -> None:
+def slow_graph() -> GraphProto:
     """A graph that multiplies matrices as often as its first row says, and answers each row's own number."""
     matrix = [200, 200]
     body = helper.make_graph(
@@ -208,7 +208,7 @@ def _publish_slow(registry: Path) -> None:
             helper.make_tensor_value_info("after", TensorProto.DOUBLE, matrix),
         ],
     )
-    graph = helper.make_graph(
+    return helper.make_graph(
         [
             helper.make_node("Gather", ["number", "first"], ["column"], axis=0),
             helper.make_node("Squeeze", ["column"], ["rounds"]),
@@ -226,11 +226,19 @@ def _publish_slow(registry: Path) -> None:
             numpy_helper.from_array(np.eye(matrix[0]), "identity"),
         ],
     )
-    # Enough for the server to see that these runs are not to be made on its event loop.
-    _publish_by_hand(registry, SLOW, graph, golden={10: 10.0})
 
 
-def _publish_by_hand(registry: Path, name: str, graph: GraphProto, golden: Mapping[int, float]) -> None:
+def plain_graph() -> GraphProto:
+    """A graph that answers each row's own number."""
+    return helper.make_graph(
+        [helper.make_node("Cast", ["number"], ["value"], to=TensorProto.DOUBLE)],
+        "plain",
+        [helper.make_tensor_value_info("number", TensorProto.INT64, [None, 1])],
+        [helper.make_tensor_value_info("value", TensorProto.DOUBLE, [None, 1])],
+    )
+
+
+def publish_by_hand(registry: Path, name: str, graph: GraphProto, golden: Mapping[int, float]) -> None:
     """Publish a graph from one INT64 to one FP64, as no scikit-learn model is."""
     onnx = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     number = pb.Input(name="number", number=1, datatype=pb.DATATYPE_INT64, missing=pb.MISSING_POLICY_REFUSED)
@@ -248,7 +256,7 @@ def _publish_by_hand(registry: Path, name: str, graph: GraphProto, golden: Mappi
         ),
     )
     manifest.interface_digest = digest(manifest.interface)
-    Registry(str(registry)).publish(name, onnx.SerializeToString(), lambda _versions: manifest)
+    Registry(str(registry), create=True).publish(name, onnx.SerializeToString(), lambda _versions: manifest)
 
 
 def blob_path(registry: Path, model: str, version: int) -> Path:

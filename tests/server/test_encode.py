@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sardonyx.errors import InvalidInput
@@ -60,6 +60,7 @@ def by_the_class(
     return response
 
 
+@settings(deadline=None)
 @given(
     outputs=OUTPUTS,
     model=TEXT,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sardonyx.oip import messages as oip
+from sardonyx_server.decode import TENSORS_NAMED_MAX
 from sardonyx_server.protobuf import delimited
 from server.scene import (
     ALONE,
@@ -222,19 +223,50 @@ def test_texts_that_say_they_are_longer(target: Target) -> None:
 
 
 def test_more_inputs_than_the_model_has(target: Target) -> None:
-    """Thousands of inputs are refused by their number: no name of theirs is looked at."""
+    """Of thousands of inputs the first few are named, with what may be meant by them; the rest are only counted."""
     request = oip.ModelInferRequest(model_name=CLASSIFIER)
     for number in range(3000):
         request.inputs.add(name=f"distanse{number}", datatype="FP64", shape=[1])
-    assert list(refused(target.send(request.SerializeToString()))) == ["inputs"]
+    violations = refused(target.send(request.SerializeToString()))
+    named = [f"inputs[distanse{number}]" for number in range(TENSORS_NAMED_MAX)]
+    assert list(violations) == [*named, "inputs", *(f"inputs[{name}]" for name in DATATYPES)]
+    assert all("Did you mean 'distance'?" in violations[name] for name in named)
+    assert violations["inputs"].startswith(f"{3000 - TENSORS_NAMED_MAX} more")
+
+
+def test_an_input_that_is_sent_again_and_again(target: Target) -> None:
+    """An input is read once, also where it is wrong: that it came again is said a few times, then counted."""
+    request = oip.ModelInferRequest(model_name=REGRESSOR)
+    for _ in range(3000):
+        request.inputs.add(name="features", datatype="FP32", shape=[1, 3])
+    failure = target.send(request.SerializeToString())
+    assert refused(failure)["inputs[features].datatype"] == "expected FP64, got 'FP32'."
+    assert failure.message.count("sent twice") <= TENSORS_NAMED_MAX
+    assert refused(failure)["inputs"].startswith(f"{2999 - TENSORS_NAMED_MAX} more")
 
 
 def test_more_outputs_than_the_model_has(target: Target) -> None:
-    """The same of outputs."""
+    """The same of outputs that do not exist."""
     request = regressor_request(array_of(seed=3, rows=1))
     for number in range(3000):
         request.outputs.add(name=f"valeu{number}")
-    assert list(refused(target.send(request.SerializeToString()))) == ["outputs"]
+    violations = refused(target.send(request.SerializeToString()))
+    named = [f"outputs[valeu{number}]" for number in range(TENSORS_NAMED_MAX)]
+    assert list(violations) == [*named, "outputs"]
+    assert all("Did you mean 'value'?" in violations[name] for name in named)
+    assert violations["outputs"].startswith(f"{3000 - TENSORS_NAMED_MAX} more")
+
+
+def test_an_output_that_is_asked_for_again_and_again(target: Target) -> None:
+    """No small request makes an answer of gigabytes: an output that is named twice is refused."""
+    request = regressor_request(array_of(seed=3, rows=ROWS_MAX))
+    request.outputs.add(name="value")
+    assert [output.name for output in infer(target.channel, request).outputs] == ["value"]
+    for _ in range(10_000):
+        request.outputs.add(name="value")
+    violations = refused(target.send(request.SerializeToString()))
+    assert violations["outputs[value]"] == "named twice. Name each output once."
+    assert violations["outputs"].startswith(f"{10_000 - TENSORS_NAMED_MAX} more")
 
 
 @pytest.mark.parametrize("field", ["model_name", "model_version", "id", "input", "datatype", "category", "routing-key"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import grpc
@@ -384,3 +386,37 @@ def test_a_new_worker_answers_with_what_was_live_before_a_broken_version(registr
         assert live_version(channel) == "1"
         assert "missing" in reason_of(channel, 3)
         assert ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready
+
+
+def test_a_worker_that_has_not_read_the_registry_denies_no_model(registry: Path) -> None:
+    """A worker that starts while the registry cannot be read says UNAVAILABLE with RetryInfo; then it answers."""
+    request, models = regressor_request(ROW, model=MODEL), registry / "models"
+    with running_server(registry, *ALONE, "--poll-interval-s", "0.1") as address:
+        with grpc.insecure_channel(address) as channel:
+            wait_until(lambda: answers(channel, request), "the model answers")
+            before = get_server(channel).process_id
+            away = models.rename(registry / "away")
+            # A link to itself: the folder is there, and reading it fails.
+            models.symlink_to(models)
+            os.kill(before, signal.SIGKILL)
+        with grpc.insecure_channel(address) as channel:
+            wait_until(lambda: accepts(channel), "another worker accepts calls")
+            for call in (lambda: infer(channel, request), lambda: get_model(channel, MODEL)):
+                failure = failure_of(call)
+                assert (failure.code, failure.detail_names) == (
+                    grpc.StatusCode.UNAVAILABLE,
+                    ["ErrorInfo", "RetryInfo"],
+                )
+            ready = ask(channel, "ModelReady", oip.ModelReadyRequest(name=MODEL), oip.ModelReadyResponse).ready
+            assert not ready
+            models.unlink()
+            away.rename(models)
+            wait_until(lambda: answers(channel, request), "the model answers again")
+
+
+def accepts(channel: grpc.Channel) -> bool:
+    """Whether anybody answers at all."""
+    try:
+        return bool(ask(channel, "ServerLive", oip.ServerLiveRequest(), oip.ServerLiveResponse).live)
+    except grpc.RpcError:
+        return False

@@ -45,6 +45,8 @@ class Program:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            # A Ctrl-C reaches a terminal's whole group: programs are to hear of it from whoever started them.
+            start_new_session=True,
         )
         program = cls(process)
         program._reader = threading.Thread(target=program._read, daemon=True)

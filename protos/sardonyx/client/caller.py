@@ -87,7 +87,7 @@ class Prediction:
         metadata: the caller's, one entry a key; empty where there is none.
 
     Raises:
-        InvalidInput: the routing key is no text, or an empty one.
+        InvalidInput: the routing key is no text, or an empty one; or gRPC does not send such metadata.
     """
 
     __slots__ = ("deadline", "id", "metadata", "routing_key")
@@ -95,8 +95,10 @@ class Prediction:
     def __init__(self, id_: str, deadline: Deadline, routing_key: str | None, metadata: Metadata | None) -> None:
         self.id = id_
         self.deadline = deadline
+        if routing_key == "":
+            raise InvalidInput([Violation("routing_key", "it is empty. Give a text, or None where there is no key.")])
         self.routing_key = None if routing_key is None else calls.checked_text("routing_key", routing_key)
-        self.metadata: Metadata = tuple((key, value) for key, value in metadata) if metadata else ()
+        self.metadata: Metadata = calls.checked_metadata(metadata) if metadata else ()
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -140,7 +142,7 @@ class Caller(Generic[Channel]):
             expected = f"{connections!r} is no number of connections. Give 1 to {CONNECTIONS_MAX}."
             raise InvalidInput([Violation("connections", expected)])
         self._timeout_s = checked_timeout_s(timeout_s)
-        self._hedge_after_s = None if hedge_after_s is None else checked_timeout_s(hedge_after_s)
+        self._hedge_after_s = None if hedge_after_s is None else checked_timeout_s(hedge_after_s, "hedge_after_s")
         self._tls = tls
         self._authorization: Metadata = authorization(
             token, addresses, secure=tls is not None, allow_insecure=allow_insecure_token

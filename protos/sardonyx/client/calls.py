@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 import grpc
@@ -15,13 +16,16 @@ from sardonyx.oip import messages as oip
 from sardonyx.prediction_id import ID_LENGTH_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sardonyx.errors import SardonyxError
 
 #: How gRPC refuses a message by its size, in C and in Go, with the code of a server that is short of something: but
 #: such a message will not become smaller by waiting.
 _TOO_LARGE: Final = "larger than max"
+
+#: What a key of metadata may be.
+_KEY: Final = re.compile(r"[0-9a-z_.-]+")
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -88,6 +92,23 @@ def request_id(prediction_id: str | None) -> str:
         expected = f"expected text of 1 to {ID_LENGTH_MAX} characters, got {prediction_id!r:.100}."
         raise InvalidInput([Violation("prediction_id", expected)])
     return checked_text("prediction_id", prediction_id)
+
+
+def checked_metadata(metadata: Sequence[tuple[str, str | bytes]]) -> tuple[tuple[str, str | bytes], ...]:
+    """Metadata that gRPC sends.
+
+    Raises:
+        InvalidInput: a key or a value has characters that HTTP/2 does not carry.
+    """
+    entries = tuple((key, value) for key, value in metadata)
+    for key, value in entries:
+        if not (isinstance(key, str) and _KEY.fullmatch(key) and isinstance(value, str | bytes)):
+            raise InvalidInput([Violation("metadata", f"{key!r:.100} is no key of text or bytes. Write a-z, 0-9, _-.")])
+        plain = value if isinstance(value, str) else value.decode("latin-1")
+        if not key.endswith("-bin") and not (plain.isascii() and plain.isprintable()):
+            unsendable = "its value is no printable ASCII. Encode it, or give bytes under a key that ends in -bin."
+            raise InvalidInput([Violation(f"metadata[{key}]", unsendable)])
+    return entries
 
 
 def checked_text(field: str, text: str) -> str:

@@ -2,7 +2,8 @@
 
 A request costs client and server far more than a row: 150 µs against 10. So calls that arrive while others are on
 their way wait for those, and then go together. Nobody waits for company: a call that finds nothing on its way goes at
-once, with whatever arrived in the same turn of the event loop, and none is held back for longer than HOLD_S.
+once, with whatever arrived in the same turn of the event loop, and none is held back for longer than HOLD_S, unless
+more rows wait than a request may have.
 
 Only calls of one interface, version, routing key and metadata share a request. Traceparents are carried for each.
 """

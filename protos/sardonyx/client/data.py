@@ -7,6 +7,7 @@ A DataFrame, a list of dicts, a dict of columns or of scalars, an array. pandas 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,8 @@ Array = npt.NDArray[Any]
 _INTEGERS: Final = ("INT32", "INT64")
 #: Up to here a float of so many bytes holds every whole number.
 _WHOLE_MAX: Final = {4: 1 << 24, 8: 1 << 53}
-_FLOATS: Final = ("FP32", "FP64")
+#: How many bytes hold them; what would be infinite there cannot be packed.
+_FLOATS: Final = {"FP32": struct.Struct("<f"), "FP64": struct.Struct("<d")}
 
 
 def columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
@@ -55,9 +57,14 @@ def number_of(value: Any, datatype: str) -> float | int | bool | None:
         return value if isinstance(value, bool) else None
     if datatype in _INTEGERS:
         limits = np.iinfo(DTYPES[datatype])
-        whole = math.isfinite(value) and value == int(value)
+        whole = isinstance(value, int) or value.is_integer()
         return int(value) if whole and limits.min <= value <= limits.max else None
-    return float(value) if not isinstance(value, int) or int(float(value)) == value else None
+    try:
+        (held,) = _FLOATS[datatype].unpack(_FLOATS[datatype].pack(value))
+    except (OverflowError, struct.error):
+        return None
+    # A fraction is rounded, as everywhere; a whole number that changed would be another one.
+    return float(value) if not isinstance(value, int) or int(held) == value else None
 
 
 def _columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:

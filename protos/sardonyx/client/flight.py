@@ -129,7 +129,7 @@ class Flight:
             for call in calls:
                 call.fail(error)
         except Exception as error:
-            # gRPC's own, of metadata that cannot be sent: it is theirs, and not of those who are apart from them.
+            # A bug, or one of gRPC's: it is theirs, and not of those who are apart from them.
             for call in calls:
                 call.fail(error)
         else:

@@ -88,8 +88,8 @@ class Retry:
         return max(backoff_s, floor_s)
 
 
-def checked_timeout_s(timeout_s: float) -> float:
-    """A time to wait, in seconds.
+def checked_timeout_s(timeout_s: float, name: str = "timeout_s") -> float:
+    """A time to wait, in seconds; ``name`` is the argument that says it.
 
     Raises:
         InvalidInput: it is not above 0, or endless.
@@ -97,7 +97,7 @@ def checked_timeout_s(timeout_s: float) -> float:
     if 0 < timeout_s <= TIMEOUT_S_MAX:
         return timeout_s
     expected = f"{timeout_s!r} is no time to wait. Give seconds, above 0 and up to {TIMEOUT_S_MAX:g}."
-    raise InvalidInput([Violation("timeout_s", expected)])
+    raise InvalidInput([Violation(name, expected)])
 
 
 def late(timeout_s: float) -> DeadlineExceeded:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from sardonyx import __version__
-from sardonyx.errors import ModelNotFound
 from sardonyx.serving.v1 import model_service_pb2 as pb
 from sardonyx_server.life.lanes import CANARY, LIVE, SHADOW
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from sardonyx_server.life.manager import Manager
     from sardonyx_server.life.model import Model
     from sardonyx_server.life.watcher import Watcher
+    from sardonyx_server.shadow import Shadow
     from sardonyx_server.telemetry.sender import Sender
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,12 +32,14 @@ class ModelsDoor:
         self,
         manager: Manager,
         watcher: Watcher,
+        shadow: Shadow,
         sender: Sender | None,
         location: str,
         drain: Drain,
     ) -> None:
         self._manager = manager
         self._watcher = watcher
+        self._shadow = shadow
         self._sender = sender
         self._location = location
         self._drain = drain
@@ -50,19 +52,27 @@ class ModelsDoor:
 
     async def get_model(self, request: pb.GetModelRequest, _context: Context) -> pb.GetModelResponse:
         """One model."""
-        model = self._manager.models.get(request.model)
-        if model is None:
-            raise ModelNotFound(request.model, self._manager.models)
-        return pb.GetModelResponse(model=_model(model))
+        return pb.GetModelResponse(model=_model(self._manager.models.find(request.model)))
 
     async def get_server(self, _request: pb.GetServerRequest, _context: Context) -> pb.GetServerResponse:
-        """The worker itself, its registry and its telemetry."""
+        """The worker itself, its registry, its shadows and its telemetry."""
         response = pb.GetServerResponse(server_version=__version__, process_id=os.getpid(), draining=self._drain.begun)
         response.start_time.FromDatetime(self._started)
         response.registry.location = self._location
         response.registry.error = self._watcher.error
         if self._watcher.last_read:
             response.registry.last_read_time.FromDatetime(self._watcher.last_read)
+        for (model, version), seen in sorted(self._shadow.seen.items()):
+            response.shadows.add(
+                model=model,
+                version=version,
+                offered=seen.offered,
+                ran=seen.ran,
+                failed=seen.failed,
+                dropped=seen.dropped,
+                rows=seen.rows,
+                rows_alike=seen.rows_alike,
+            )
         if self._sender:
             response.telemetry.endpoint = self._sender.endpoint
             response.telemetry.spans_sent = self._sender.sent

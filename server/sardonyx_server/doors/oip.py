@@ -92,8 +92,7 @@ class OipDoor:
         """The interface of the version that a call with this name and version would reach."""
         self._check(context, request.name)
         served = resolve(self._manager.models, request.name, request.version).served
-        routes = self._manager.models[request.name].routes
-        return _metadata(served, sorted(each.version for each in routes.values()))
+        return _metadata(served, [each.version for each in self._manager.models[request.name].reachable])
 
     def _check(self, context: Context, model: str) -> None:
         """Whether this caller may read of this model, which the gate cannot know."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sardonyx_server.life import golden
 from sardonyx_server.life.lanes import LIVE, LIVE_LANE
 from sardonyx_server.life.loader import Loaded, LoadFailed, load
-from sardonyx_server.life.model import Model, Version
+from sardonyx_server.life.model import Model, Models, Version
 from sardonyx_server.life.policy import Action, Drain, Forget, Load, Restore, Route, Unload, next_action
 from sardonyx_server.life.states import State
 from sardonyx_server.log import LOG
@@ -46,7 +46,7 @@ class Manager:
         runtime: Runtime,
         changed: Callable[[str], None],
     ) -> None:
-        self.models: dict[str, Model] = {}
+        self.models = Models()
         #: True once every model of the first reading is served, or has said why not.
         self.settled = False
         #: How many loads ended so far, by model and by ``ready`` or ``failed``.
@@ -60,6 +60,7 @@ class Manager:
 
     def wish(self, wishes: Mapping[str, Wish]) -> None:
         """Take the whole wish. A model that is not named in it keeps what it has: logs do not lose models."""
+        self.models.known = True
         for name, wish in wishes.items():
             self.models.setdefault(name, Model(name, wish)).wish = wish
         for name in wishes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sardonyx.errors import ModelNotFound, Unavailable
 from sardonyx_server.life.lanes import CANARY, LIVE_LANE, SHADOW, Lane
 from sardonyx_server.life.policy import Snapshot
 from sardonyx_server.life.portion import Portion
@@ -163,3 +164,26 @@ class Model:
             if number not in self.versions or not self.versions[number].failures:
                 break
         return numbers
+
+
+class Models(dict[str, Model]):
+    """What a worker has, by name.
+
+    Attributes:
+        known: whether the registry has been read: until then, nobody can say which names there are.
+    """
+
+    known = False
+
+    def find(self, name: str) -> Model:
+        """One of them.
+
+        Raises:
+            ModelNotFound: there is none of that name.
+            Unavailable: there may be.
+        """
+        if name in self:
+            return self[name]
+        if self.known:
+            raise ModelNotFound(name, self)
+        raise Unavailable("This server has just begun and has not read its registry yet. Try again in 1 s.")

@@ -43,14 +43,14 @@ class Metrics:
 
     def take(self, records: Sequence[Record], missed: int) -> None:
         """Count them."""
-        by_version: dict[tuple[str, str], list[Record]] = {}
+        by_route: dict[Labels, list[Record]] = {}
         with self._lock:
             for record in records:
                 labels = self._labels(record)
-                self._values.add(names.REQUESTS, (*labels, record.route, record.code), 1)
+                self._values.add(names.REQUESTS, (*labels, record.code), 1)
                 if record.served is not None:
-                    by_version.setdefault(labels, []).append(record)
-            for labels, those in by_version.items():
+                    by_route.setdefault(labels, []).append(record)
+            for labels, those in by_route.items():
                 self._count(labels, those)
             if missed:
                 self._values.add(names.RECORDS_DROPPED, (), missed)
@@ -60,13 +60,14 @@ class Metrics:
         with self._lock:
             return copy.deepcopy(self._values)
 
-    def _labels(self, record: Record) -> tuple[str, str]:
+    def _labels(self, record: Record) -> Labels:
+        """Model, version and route."""
         if record.served is not None:
-            return record.served.model, str(record.served.version)
-        return record.model if record.model in self._models else "", ""
+            return record.served.model, str(record.served.version), record.route
+        return record.model if record.model in self._models else "", "", ""
 
     def _count(self, labels: Labels, records: Sequence[Record]) -> None:
-        """Durations, stages and rows of one version."""
+        """Durations, stages and rows of one version on one route."""
         durations = np.array([record.duration_ns for record in records])
         self._observe(names.DURATION, labels, durations * 1e-9)
         answered = [record for record in records if record.code == "OK"]
@@ -76,7 +77,8 @@ class Metrics:
         for column, stage in enumerate(STAGES):
             self._observe(names.STAGE_DURATION, (*labels, stage), stages[:, column])
         self._values.add(names.ROWS, labels, sum(record.rows for record in answered))
-        self._observe(names.RUN_ROWS, labels, np.array(self._run_rows(answered)))
+        # Requests of several routes may share a run.
+        self._observe(names.RUN_ROWS, labels[:2], np.array(self._run_rows(answered)))
 
     def _run_rows(self, records: Sequence[Record]) -> list[int]:
         """The rows of each run, shared ones once."""

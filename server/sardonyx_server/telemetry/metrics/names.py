@@ -49,30 +49,44 @@ SECONDS: Final = tuple(digit * 10.0**power for power in range(-5, 2) for digit i
 ROWS_OF_RUN: Final = tuple(float(2**power) for power in range(17))
 
 _VERSION: Final = ("model", "version")
+_ROUTE: Final = (*_VERSION, "route")
 
 REQUESTS: Final = Metric(
     "sardonyx_requests",
     Kind.COUNTER,
-    (*_VERSION, "route", "code"),
+    (*_ROUTE, "code"),
     "prediction requests that ended, by the version that answered, why it did, and the gRPC status code",
 )
-ROWS: Final = Metric("sardonyx_rows", Kind.COUNTER, _VERSION, "rows that were answered")
+ROWS: Final = Metric("sardonyx_rows", Kind.COUNTER, _ROUTE, "rows that were answered")
 DURATION: Final = Metric(
     "sardonyx_request_duration_seconds",
     Kind.HISTOGRAM,
-    _VERSION,
+    _ROUTE,
     "from a request's arrival until its answer was written, failures too",
     SECONDS,
 )
 STAGE_DURATION: Final = Metric(
     "sardonyx_stage_duration_seconds",
     Kind.HISTOGRAM,
-    (*_VERSION, "stage"),
+    (*_ROUTE, "stage"),
     "of that, each stage of answered requests: `decode`, `queue`, `run`, `encode`",
     SECONDS,
 )
 RUN_ROWS: Final = Metric(
     "sardonyx_run_rows", Kind.HISTOGRAM, _VERSION, "rows of each run of a model: its batch size", ROWS_OF_RUN
+)
+SHADOW_OFFERED: Final = Metric(
+    "sardonyx_shadow_offered", Kind.COUNTER, _VERSION, "calls of the live version that fell into a shadow's share"
+)
+SHADOW_CALLS: Final = Metric(
+    "sardonyx_shadow_calls",
+    Kind.COUNTER,
+    (*_VERSION, "result"),
+    "what became of them: `ran`, `failed`, or `dropped` for want of room or time",
+)
+SHADOW_ROWS: Final = Metric("sardonyx_shadow_rows", Kind.COUNTER, _VERSION, "rows that a shadow has answered")
+SHADOW_ROWS_ALIKE: Final = Metric(
+    "sardonyx_shadow_rows_alike", Kind.COUNTER, _VERSION, "of these, rows that it has answered as the live version did"
 )
 RECORDS_DROPPED: Final = Metric(
     "sardonyx_records_dropped", Kind.COUNTER, (), "requests that no other metric and no span knows: no room was left"

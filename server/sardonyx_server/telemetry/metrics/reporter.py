@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sardonyx_server.batcher import RowQueue
     from sardonyx_server.life.manager import Manager
     from sardonyx_server.life.watcher import Watcher
+    from sardonyx_server.shadow import Seen, Shadow
     from sardonyx_server.telemetry.metrics.counting import Metrics
     from sardonyx_server.telemetry.sender import Sender
 
@@ -28,17 +29,24 @@ class Reporter:
 
     Args:
         metrics: has counted the predictions.
-        manager, watcher, queue: are looked at, on the event loop.
+        manager, watcher, queue, shadow: are looked at, on the event loop.
         sender: may be None.
     """
 
     def __init__(
-        self, metrics: Metrics, manager: Manager, watcher: Watcher, queue: RowQueue, sender: Sender | None
+        self,
+        metrics: Metrics,
+        manager: Manager,
+        watcher: Watcher,
+        queue: RowQueue,
+        shadow: Shadow,
+        sender: Sender | None,
     ) -> None:
         self._metrics = metrics
         self._manager = manager
         self._watcher = watcher
         self._queue = queue
+        self._shadow = shadow
         self._sender = sender
 
     async def run(self) -> None:
@@ -73,7 +81,9 @@ class Reporter:
             for version in model.versions.values():
                 state = version.state.name.lower()
                 values.add(names.VERSION_STATE, (model.name, str(version.number), state), 1)
-        _add_all(values, self._manager.loads)
+        for labels, count in self._manager.loads.items():
+            values.add(names.LOADS, labels, count)
+        _add_shadows(values, self._shadow.seen)
         if self._sender is not None:
             values.add(names.SPANS_SENT, (), self._sender.sent)
             values.add(names.SPANS_DROPPED, (), self._sender.dropped)
@@ -81,9 +91,14 @@ class Reporter:
         return values
 
 
-def _add_all(values: Values, loads: Mapping[tuple[str, str], int]) -> None:
-    for labels, count in loads.items():
-        values.add(names.LOADS, labels, count)
+def _add_shadows(values: Values, by_version: Mapping[tuple[str, int], Seen]) -> None:
+    for (model, number), seen in by_version.items():
+        version = (model, str(number))
+        values.add(names.SHADOW_OFFERED, version, seen.offered)
+        for result, calls in (("ran", seen.ran), ("failed", seen.failed), ("dropped", seen.dropped)):
+            values.add(names.SHADOW_CALLS, (*version, result), calls)
+        values.add(names.SHADOW_ROWS, version, seen.rows)
+        values.add(names.SHADOW_ROWS_ALIKE, version, seen.rows_alike)
 
 
 def resident_bytes() -> int:
