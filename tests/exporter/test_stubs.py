@@ -15,12 +15,17 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from contract.drawn import AWKWARD
 from sardonyx.errors import ModelNotFound, RouteNotFound, RuleBroken
+from sardonyx.interface import number_tensors
 from sardonyx.registry import Registry
+from sardonyx.registry.v1 import interface_pb2 as pb
+from sardonyx.registry.v1.manifest_pb2 import Manifest
 from sardonyx.typed import form_of, schema, text, typed_service
 from sardonyx.typed.columns import read_columns
 from sardonyx_exporter import evaluation, export, promote, write_stubs
 from sardonyx_exporter.app import main
+from sardonyx_exporter.stubs import python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,3 +223,32 @@ def test_the_package_installs_calls_and_is_typed(registry: str, tmp_path: Path, 
         else:
             assert done.returncode == 0, done.stdout
     assert (package / "py.typed").is_file()
+
+
+def test_awkward_names_make_a_package_whose_types_hold(tmp_path: Path) -> None:
+    """Whatever people called their inputs and classes, each is an argument, and mypy --strict has nothing to say."""
+    names = list(dict.fromkeys(AWKWARD))
+    manifest = Manifest(model="import--class", version=12, interface_major=3)
+    for number, name in enumerate(names):
+        manifest.interface.inputs.add(
+            name=name,
+            datatype=pb.Datatype.values()[1 + number % 6],
+            width=3 * (number % 7 == 0),
+            missing=pb.MissingPolicy.values()[1 + number % 2],
+            description=f'{name} """ \\',
+        )
+    manifest.interface.outputs.add(name="label", kind=pb.OUTPUT_KIND_LABEL, datatype=pb.DATATYPE_BYTES, classes=names)
+    manifest.ledger.CopyFrom(number_tensors(manifest.interface, pb.Ledger()))
+    form = form_of(manifest)
+    python.write(python.package(manifest, form, text(schema(form))), form, tmp_path)
+    check = [sys.executable, "-m", "mypy", "--strict", "-p", "import_dash_class.v3"]
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    program = (
+        "import inspect; from import_dash_class.v3 import ImportDashClassClient as C;"
+        " print(len(inspect.signature(C.predict).parameters), len(inspect.signature(C.predict_batch).parameters))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    # Beside the inputs: self, the two ids and the time.
+    assert ran.stdout.split() == [str(len(names) + 4)] * 2, ran.stderr
