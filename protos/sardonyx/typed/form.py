@@ -6,14 +6,14 @@ Numbers come from the ledger, so a name has one number in every version of a mod
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sardonyx.interface import NUMBER_MAX, numbers_of
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.typed import names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sardonyx.registry.v1.interface_pb2 import Input, Interface, Ledger, LedgerEntry, Output
     from sardonyx.registry.v1.manifest_pb2 import Manifest
@@ -149,9 +149,6 @@ class Dropped:
     symbol: str = ""
 
 
-_KINDS: Final = (pb.LedgerEntry.KIND_INPUT, pb.LedgerEntry.KIND_OUTPUT, pb.LedgerEntry.KIND_CLASS)
-
-
 def form_of(manifest: Manifest) -> Form:
     """The typed form of a version; equal interfaces of one generation have equal ones."""
     typed = manifest.typed_service
@@ -170,38 +167,45 @@ def form(model: str, package: str, interface: Interface, ledger: Ledger, dropped
         ledger: every name that the interface has, with those that came before.
         dropped: the entries of the ledger whose numbers are to be reserved, unless the interface has them again.
     """
-    classes = {each.text: each for each in _classes(interface, ledger)}
-    input_names, output_names = names.input_fields(ledger), names.output_fields(ledger)
+    spelled = {
+        pb.LedgerEntry.KIND_INPUT: names.input_fields(ledger),
+        pb.LedgerEntry.KIND_OUTPUT: names.output_fields(ledger),
+        pb.LedgerEntry.KIND_CLASS: names.class_fields(ledger),
+    }
+    symbols = names.class_symbols(ledger)
+    numbers = numbers_of(ledger, pb.LedgerEntry.KIND_CLASS)
+    classes = {
+        text: ClassField(text, *spelled[pb.LedgerEntry.KIND_CLASS][text], numbers[text], symbols[text])
+        for output in interface.outputs
+        for text in output.classes
+    }
     inputs = [
-        InputField(tensor, *input_names[tensor.name], tensor.number, _may_miss(tensor)) for tensor in interface.inputs
+        InputField(each, *spelled[pb.LedgerEntry.KIND_INPUT][each.name], each.number, _may_miss(each))
+        for each in interface.inputs
     ]
     outputs = [
-        OutputField(tensor, *output_names[tensor.name], tensor.number, _classes_of(tensor, classes))
-        for tensor in interface.outputs
+        OutputField(each, *spelled[pb.LedgerEntry.KIND_OUTPUT][each.name], each.number, _classes_of(each, classes))
+        for each in interface.outputs
     ]
+    gone = drop(interface, dropped or pb.Ledger()).entries
     return Form(
         model,
         package,
-        tuple(sorted(inputs, key=lambda field: field.number)),
-        tuple(sorted(outputs, key=lambda field: field.number)),
-        tuple(classes.values()),
-        {kind: tuple(_dropped(kind, interface, ledger, dropped or pb.Ledger())) for kind in _KINDS},
+        tuple(sorted(inputs, key=_number)),
+        tuple(sorted(outputs, key=_number)),
+        tuple(sorted(classes.values(), key=_number)),
+        {kind: _dropped(kind, fields, symbols, gone) for kind, fields in spelled.items()},
     )
 
 
 def drop(interface: Interface, ledger: Ledger) -> Ledger:
     """The entries of a ledger that an interface has not: what a generation reserves that begins with it."""
-    used = _used(interface)
+    used = {
+        pb.LedgerEntry.KIND_INPUT: {tensor.name for tensor in interface.inputs},
+        pb.LedgerEntry.KIND_OUTPUT: {tensor.name for tensor in interface.outputs},
+        pb.LedgerEntry.KIND_CLASS: {text for output in interface.outputs for text in output.classes},
+    }
     return pb.Ledger(entries=[entry for entry in ledger.entries if entry.name not in used[entry.kind]])
-
-
-def _classes(interface: Interface, ledger: Ledger) -> list[ClassField]:
-    numbers = numbers_of(ledger, pb.LedgerEntry.KIND_CLASS)
-    fields, symbols = names.class_fields(ledger), names.class_symbols(ledger)
-    texts = dict.fromkeys(text for output in interface.outputs for text in output.classes)
-    return sorted(
-        (ClassField(text, *fields[text], numbers[text], symbols[text]) for text in texts), key=lambda each: each.number
-    )
 
 
 def _classes_of(tensor: Output, classes: Mapping[str, ClassField]) -> tuple[ClassField, ...]:
@@ -214,28 +218,20 @@ def _may_miss(tensor: Input) -> bool:
     return tensor.optional or tensor.missing == pb.MISSING_POLICY_ALLOWED
 
 
-def _used(interface: Interface) -> dict[int, set[str]]:
-    return {
-        pb.LedgerEntry.KIND_INPUT: {tensor.name for tensor in interface.inputs},
-        pb.LedgerEntry.KIND_OUTPUT: {tensor.name for tensor in interface.outputs},
-        pb.LedgerEntry.KIND_CLASS: {text for output in interface.outputs for text in output.classes},
-    }
+def _number(field: InputField | OutputField | ClassField | Dropped) -> int:
+    return field.number
 
 
-def _dropped(kind: LedgerEntry.Kind.ValueType, interface: Interface, ledger: Ledger, dropped: Ledger) -> list[Dropped]:
-    used = _used(interface)[kind]
-    fields = {
-        pb.LedgerEntry.KIND_INPUT: names.input_fields,
-        pb.LedgerEntry.KIND_OUTPUT: names.output_fields,
-        pb.LedgerEntry.KIND_CLASS: names.class_fields,
-    }[kind](ledger)
-    symbols = names.class_symbols(ledger) if kind == pb.LedgerEntry.KIND_CLASS else {}
-    entries = [entry for entry in dropped.entries if entry.kind == kind and entry.name not in used]
-    found = [Dropped(fields[entry.name].field, entry.number, symbols.get(entry.name, "")) for entry in entries]
+def _dropped(
+    kind: int, fields: Mapping[str, names.Spelled], symbols: Mapping[str, str], gone: Iterable[LedgerEntry]
+) -> tuple[Dropped, ...]:
+    entries = [entry for entry in gone if entry.kind == kind]
+    is_class = kind == pb.LedgerEntry.KIND_CLASS
+    found = [Dropped(fields[each.name].field, each.number, symbols[each.name] if is_class else "") for each in entries]
     if kind == pb.LedgerEntry.KIND_OUTPUT:
         # It may have been a label: a ledger does not say.
         found += [Dropped(value_name(each.name), value_number(each.number)) for each in found]
-    return sorted(found, key=lambda each: each.number)
+    return tuple(sorted(found, key=_number))
 
 
 def value_name(field: str) -> str:

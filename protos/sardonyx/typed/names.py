@@ -6,6 +6,7 @@ two names that would be spelled alike the older keeps the spelling, and the youn
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,7 +17,7 @@ from sardonyx.names import check_model_name
 from sardonyx.registry.v1.interface_pb2 import Ledger, LedgerEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 #: Longer ones are cut: generated code repeats them in the names of its methods.
 LENGTH_MAX: Final = 60
@@ -49,9 +50,11 @@ _KEYWORDS: Final = """
     struct template typedef typeid typename typeof union unsigned using virtual
     arguments constructor debugger eval function has_own_property let prototype to_json to_string undefined value_of
 """
-#: What the generated client calls its own arguments.
+KEYWORDS: Final = frozenset(_KEYWORDS.split())
+#: What the generated client calls its own arguments and variables.
 _ARGUMENTS: Final = ["columns", "features", "prediction_id", "request", "routing_key", "timeout_s"]
-RESERVED: Final = frozenset([*_KEYWORDS.split(), *_ARGUMENTS])
+#: What no field is called. A word more here, or one less, would rename what callers compiled.
+RESERVED: Final = KEYWORDS.union(_ARGUMENTS)
 
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)*")
 #: Stands for a dash beside a dash in a package's name.
@@ -68,7 +71,7 @@ def check_prefix(prefix: str) -> str:
     if prefix and not _PREFIX.fullmatch(prefix):
         rule = "a package has words of lower-case letters, digits and single underscores, with dots between them"
         raise InvalidInput([Violation("proto_prefix", f"{prefix!r} is no package: {rule}. Try 'acme.models'.")])
-    reserved = [word for word in words if word in RESERVED]
+    reserved = [word for word in words if word in KEYWORDS]
     if reserved:
         why = f"{reserved[0]!r} is a word of a programming language. Choose another."
         raise InvalidInput([Violation("proto_prefix", why)])
@@ -87,7 +90,7 @@ def module_of(model: str) -> str:
     bare = name
     while bare.endswith("_model"):
         bare = bare.removesuffix("_model")
-    return f"{name}_model" if bare in RESERVED else name
+    return f"{name}_model" if bare in KEYWORDS else name
 
 
 def service_of(model: str) -> str:
@@ -167,35 +170,32 @@ def _unique(
 ) -> dict[str, Spelled]:
     """A spelling for each name; ``also`` are endings with which it must be unique too."""
     keys = {_key(spelling) for spelling in taken}
-    # A name in JSON may be no other field's name: some readers take either.
-    fields, jsons = set[str](), set[str]()
+    # A name in JSON may be no other field's name either: readers take both.
+    jsons = set[str]()
     found: dict[str, Spelled] = {}
     for name, number in sorted(numbers.items(), key=lambda entry: entry[1]):
         spelling = spell(name)
         while not keys.isdisjoint(_key(spelling + ending) for ending in ("", *also)):
             spelling = f"{spelling}_{number}"
-        mine = [spelling + ending for ending in also]
-        json = name if _is_json_name(name) else default_json_name(spelling)
-        jsons.update(map(default_json_name, mine))
-        fields.update(mine)
-        while json in jsons or json in fields:
-            json = (
-                f"{default_json_name(spelling)}_{len(jsons)}"
-                if json == default_json_name(spelling)
-                else default_json_name(spelling)
-            )
-        keys.update(map(_key, [spelling, *mine]))
-        fields.add(spelling)
-        jsons.add(json)
+        beside = [spelling + ending for ending in also]
+        keys.update(map(_key, [spelling, *beside]))
+        jsons.update([*beside, *map(default_json_name, beside)])
+        json = next(each for each in _json_names(name, spelling) if each not in jsons)
+        jsons.update([spelling, json])
         found[name] = Spelled(spelling, json)
     return found
+
+
+def _json_names(name: str, spelling: str) -> Iterator[str]:
+    """What a name may be in JSON, best first."""
+    # Protobuf takes no others.
+    if "\0" not in name and not (name.startswith("[") and name.endswith("]")):
+        yield name
+    default = default_json_name(spelling)
+    yield default
+    yield from (f"{default}_{number}" for number in itertools.count(2))
 
 
 def _key(spelling: str) -> str:
     """Generators drop underscores and change the case: names that differ in nothing else are alike."""
     return spelling.replace("_", "")
-
-
-def _is_json_name(name: str) -> bool:
-    """Whether protobuf takes it for a field's name in JSON."""
-    return "\0" not in name and not (name.startswith("[") and name.endswith("]"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sardonyx.interface import DATATYPE_NAMES
 from sardonyx.registry.v1 import interface_pb2 as pb
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sardonyx.registry.v1.interface_pb2 import Input, Interface, Output
-
-Tensor = TypeVar("Tensor", "pb.Input", "pb.Output")
 
 #: So many names of one change are given; the rest are counted.
 _NAMED_MAX = 5
@@ -158,25 +156,22 @@ def _kind(output: Output) -> str:
 # -------------------------------------------------------------------------------------------------------- what is both
 
 
-def _numbers(noun: str, old: Iterable[Tensor], new: Iterable[Tensor]) -> Iterator[Reason]:
+def _numbers(noun: str, old: Iterable[Input | Output], new: Iterable[Input | Output]) -> Iterator[Reason]:
     """Numbers follow names: a ledger that was kept never gives a reason here, and one that was not is found out."""
-    before = {each.number: each.name for each in old}
+    names, numbers = {each.number: each.name for each in old}, {each.name: each.number for each in old}
     for tensor in new:
-        name = before.get(tensor.number, tensor.name)
-        if name != tensor.name:
-            change = f"{noun} {tensor.name!r} has the number {tensor.number}, which was {noun} {name!r}"
+        named = f"{noun} {tensor.name!r} has the number {tensor.number}"
+        other = names.get(tensor.number, tensor.name)
+        if other != tensor.name:
             meaning = "The value would be taken for the other's, and nobody would notice."
-            yield _breaking(f"{noun.upper()}_NUMBER_REUSED", change, meaning)
-
-    numbers = {each.name: each.number for each in old}
-    for tensor in new:
-        if numbers.get(tensor.name, tensor.number) != tensor.number:
-            change = f"{noun} {tensor.name!r} has the number {tensor.number} and had {numbers[tensor.name]}"
+            yield _breaking(f"{noun.upper()}_NUMBER_REUSED", f"{named}, which was that of {other!r}", meaning)
+        before = numbers.get(tensor.name, tensor.number)
+        if before != tensor.number:
             meaning = "Compiled callers look for it where it is not."
-            yield _breaking(f"{noun.upper()}_NUMBER_CHANGED", change, meaning)
+            yield _breaking(f"{noun.upper()}_NUMBER_CHANGED", f"{named} and had {before}", meaning)
 
 
-def _shape(noun: str, named: str, old: Tensor, new: Tensor, meaning: str) -> Iterator[Reason]:
+def _shape(noun: str, named: str, old: Input | Output, new: Input | Output, meaning: str) -> Iterator[Reason]:
     if old.datatype != new.datatype:
         change = f"{named} is {DATATYPE_NAMES[new.datatype]} and was {DATATYPE_NAMES[old.datatype]}"
         yield _breaking(f"{noun}_DATATYPE_CHANGED", change, meaning)
