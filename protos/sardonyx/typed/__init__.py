@@ -2,8 +2,8 @@
 
 ``names`` spells what people named so that any language takes it, ``form`` gives every input, output and class of an
 interface its field, ``schema`` makes a descriptor of that and ``text`` a .proto of the descriptor. ``messages`` is the
-descriptor at run time, and ``columns`` goes between its columns and arrays. All of it follows from the manifest, and
-equal interfaces have equal results.
+descriptor at run time, and ``rows`` and ``columns`` go between its messages and arrays. All of it follows from the
+manifest, and equal interfaces have equal results.
 """
 
 from sardonyx.typed.form import ClassField, Form, InputField, OutputField, drop, form, form_of

@@ -16,11 +16,9 @@ from sardonyx.interface import dtype_of
 from sardonyx.registry.v1 import interface_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from google.protobuf.message import Message
-
-    from sardonyx.typed.form import InputField
+    from sardonyx.typed.form import InputField, OutputField
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +33,7 @@ def write_column(number: int, datatype: int, values: Array) -> bytes:
     return _varint(number << 3 | _PACKED) + _varint(len(data)) + data
 
 
-def read_columns(columns: Message, fields: Sequence[InputField]) -> dict[str, Array]:
+def read_columns(columns: Any, fields: Sequence[InputField]) -> dict[str, Array]:
     """The columns of a message by their inputs' own names, flat and row by row; one that was left out is not there.
 
     The texts of the message are taken out of it.
@@ -61,6 +59,29 @@ def read_columns(columns: Message, fields: Sequence[InputField]) -> dict[str, Ar
             found[field_here.tensor.name] = _values(field_here, data, position, length)
         position += length
     return found
+
+
+def write_columns(predictions: Any, fields: Iterable[OutputField], answers: Mapping[str, Array]) -> None:
+    """Fill a ``Predictions`` from the answers to many rows, by the outputs' names: shape [rows], or [rows, width]."""
+    for field in fields:
+        values, datatype = answers[field.tensor.name], field.tensor.datatype
+        if field.is_label:
+            numbers = {each.text: each.number for each in field.classes}
+            getattr(predictions, field.name).extend(numbers[str(value)] for value in values.tolist())
+            _write(predictions, field.value_name, field.value_number, datatype, values)
+        elif field.is_probabilities:
+            probabilities = getattr(predictions, field.name)
+            for position, each in enumerate(field.classes):
+                _write(probabilities, each.name, each.number, pb.DATATYPE_FP64, values[:, position])
+        else:
+            _write(predictions, field.name, field.number, datatype, values)
+
+
+def _write(message: Any, name: str, number: int, datatype: int, values: Array) -> None:
+    if datatype == pb.DATATYPE_BYTES:
+        getattr(message, name).extend(values.ravel().tolist())
+    else:
+        message.MergeFromString(write_column(number, datatype, values))
 
 
 def _values(field: InputField, data: bytes, position: int, length: int) -> Array:
