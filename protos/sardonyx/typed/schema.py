@@ -76,14 +76,14 @@ class _Writer:
 
     def _row_messages(self) -> None:
         request = self._message("PredictRequest", "Asks for the prediction of one row.")
-        self._part(request, "features", 1, "Features")
+        self._field(request, "features", 1, "Features")
         self._call(request)
         features = self._message("Features", "The inputs of one row.")
         for field in self._form.inputs:
             self._value(features, field, ROW_TYPES[field.tensor.datatype], *_row_comment(field))
         self._reserve(features, self._form.dropped[pb.LedgerEntry.KIND_INPUT])
         response = self._message("PredictResponse", "The prediction of one row.")
-        self._part(response, "prediction", 1, "Prediction")
+        self._field(response, "prediction", 1, "Prediction")
         self._origin(response)
         prediction = self._message("Prediction", "The outputs of one row.")
         for output in self._form.outputs:
@@ -94,7 +94,7 @@ class _Writer:
 
     def _batch_messages(self) -> None:
         request = self._message("PredictBatchRequest", "Asks for the predictions of many rows.")
-        self._part(request, "columns", 1, "Columns")
+        self._field(request, "columns", 1, "Columns")
         self._call(request)
         columns = self._message("Columns", "The inputs of many rows, a column each: row k is the k-th value of each.")
         for field in self._form.inputs:
@@ -102,7 +102,7 @@ class _Writer:
             self._value(columns, field, kind, *_column_comment(field), repeated=True)
         self._reserve(columns, self._form.dropped[pb.LedgerEntry.KIND_INPUT])
         response = self._message("PredictBatchResponse", "The predictions of many rows.")
-        self._part(response, "predictions", 1, "Predictions")
+        self._field(response, "predictions", 1, "Predictions")
         self._origin(response)
         predictions = self._message("Predictions", "The outputs of many rows, a column each, in the order of the rows.")
         for output in self._form.outputs:
@@ -117,14 +117,14 @@ class _Writer:
 
     def _call(self, request: DescriptorProto) -> None:
         own = "The request's own id, under which outcomes are reported; by default, a random one."
-        self._part(request, "prediction_id", 2, _F.TYPE_STRING, own)
+        self._field(request, "prediction_id", 2, _F.TYPE_STRING, own)
         key = "Requests of equal keys meet the same version while a new one is tried on a share of them."
-        self._part(request, "routing_key", 3, _F.TYPE_STRING, key)
+        self._field(request, "routing_key", 3, _F.TYPE_STRING, key)
 
     def _origin(self, response: DescriptorProto) -> None:
-        self._part(response, "model_version", 2, _F.TYPE_INT32, "The version of the model that answered.")
-        self._part(response, "route", 3, _F.TYPE_STRING, "Why that version: live or canary.")
-        self._part(response, "prediction_id", 4, _F.TYPE_STRING, "The request's id, or the one that it was given.")
+        self._field(response, "model_version", 2, _F.TYPE_INT32, "The version of the model that answered.")
+        self._field(response, "route", 3, _F.TYPE_STRING, "Why that version: live or canary.")
+        self._field(response, "prediction_id", 4, _F.TYPE_STRING, "The request's id, or the one that it was given.")
 
     def _output(
         self,
@@ -184,9 +184,6 @@ class _Writer:
     def _message(self, name: str, comment: str) -> DescriptorProto:
         self._comment((_MESSAGE, len(self.file.message_type)), comment)
         return self.file.message_type.add(name=name)
-
-    def _part(self, message: DescriptorProto, name: str, number: int, kind: FieldType | str, *comment: str) -> None:
-        self._field(message, name, number, kind, *comment)
 
     def _value(
         self,
