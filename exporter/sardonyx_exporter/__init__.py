@@ -1,15 +1,17 @@
 """The exporter: from a fitted scikit-learn model to a registered version, and what is live.
 
-    from sardonyx_exporter import canary, export, promote, retire, rollback, shadow
+    from sardonyx_exporter import canary, export, promote, retire, rollback, shadow, write_stubs
 
 Nouns in the order in which a model meets them: ``source`` (the model and its data), ``convert`` (to ONNX), ``parity``
 (the proof), ``policies`` (what it does with missing and unknown values), ``evaluation``, ``golden`` rows, ``baseline``,
-``lineage``, and ``exporting``, which is the walk through all of them.
+``lineage``, ``generation`` (whose callers it may answer), and ``exporting``, which is the walk through all of them.
+``stubs`` writes what those callers compile.
 """
 
 from sardonyx_exporter.acts import canary, promote, retire, rollback, shadow
 from sardonyx_exporter.errors import ConversionFailed, ExportRefused, ParityFailed, SourceRefused
 from sardonyx_exporter.exporting import ExportResult, export
+from sardonyx_exporter.stubs import write_stubs
 
 __all__ = [
     "ConversionFailed",
@@ -23,4 +25,5 @@ __all__ = [
     "retire",
     "rollback",
     "shadow",
+    "write_stubs",
 ]

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from sardonyx import __version__
-from sardonyx_exporter.commands import acting, publishing
+from sardonyx_exporter.commands import acting, callers, publishing
 
 EXAMPLE: Final = """
 \b
@@ -37,5 +37,7 @@ for command in (
     acting.canary_command,
     acting.shadow_command,
     acting.retire_command,
+    callers.init_command,
+    callers.stubs_command,
 ):
     main.add_command(command)

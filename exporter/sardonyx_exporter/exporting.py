@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sardonyx.interface import Kind, Verdict, digest, judge, number_tensors
 from sardonyx.names import check_model_name
-from sardonyx.registry import Registry, fold
+from sardonyx.registry import Registry
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1.manifest_pb2 import Binding, Manifest, Tolerance
 from sardonyx.registry.v1.manifest_pb2 import Graph as GraphEntry
@@ -15,16 +14,19 @@ from sardonyx_exporter import baseline, golden, lineage
 from sardonyx_exporter.convert import OPSET, OPSET_ML
 from sardonyx_exporter.errors import SourceRefused
 from sardonyx_exporter.evaluation import evaluate
+from sardonyx_exporter.generation import place
 from sardonyx_exporter.parity import default_tolerance, prove
 from sardonyx_exporter.policies import Policies, probe
 from sardonyx_exporter.progress import Progress, silent
 from sardonyx_exporter.source import Source, read_source
+from sardonyx_exporter.stated import Statements
 from sardonyx_exporter.user import current_user
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from os import PathLike
 
+    from sardonyx.verdict import Verdict
     from sardonyx_exporter.graph import Graph
 
 
@@ -63,7 +65,7 @@ class ExportResult:
                 f"  {metric.name}: {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
                 for metric in manifest.evaluation.metrics
             ),
-            *(f"  changed: {difference}" for difference in self.verdict.differences),
+            *(f"  {'breaks' if reason.breaking else 'changes'}: {reason}" for reason in self.verdict.reasons),
             *(f"  note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
@@ -80,6 +82,10 @@ def export(
     training_data: str = "",
     primary_metric: str | None = None,
     tolerance: Tolerance | float | None = None,
+    optional: Collection[str] = (),
+    ranges: Mapping[str, tuple[float | None, float | None]] | None = None,
+    units: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> ExportResult:
     """Convert a fitted model, prove the conversion, evaluate it and publish it as a new version.
@@ -96,6 +102,12 @@ def export(
         primary_metric: the metric that is shown first; by default accuracy, or mae.
         tolerance: how far the graph's answers may be from the model's; by default 1e-5, relative and of the spread;
             a number is both, the relative and the absolute one.
+        optional: the inputs that callers may leave out; the model must take missing values there. What is left out is
+            missing. A version that adds optional inputs alone may answer those who call the one before.
+        ranges: the least and the greatest value that callers may send, by input; None: any. To narrow one breaks
+            callers.
+        units: what a number counts, by input, such as ``{"distance": "mi"}``. To change one breaks callers.
+        descriptions: what inputs mean, for those who read the documentation.
         progress: told of each step.
 
     Returns:
@@ -109,6 +121,7 @@ def export(
     check_model_name(name)
     progress("reading the model")
     source = read_source(model, *_pair(holdout))
+    statements = Statements.of(source, optional, ranges or {}, units or {}, descriptions or {})
     progress("converting and comparing every row")
     if isinstance(tolerance, int | float):
         tolerance = Tolerance(absolute=tolerance, relative=tolerance)
@@ -118,6 +131,8 @@ def export(
     progress("asking what it does with missing and unknown values")
     policies = probe(source, graph, tolerance)
     parity.edge_rows = len(policies.edge_rows)
+    interface = _interface(source, policies)
+    statements.write(interface)
     progress("evaluating on the hold-out")
     answers = graph.answer(source.features)
     evaluation = evaluate(source, answers, primary_metric)
@@ -125,7 +140,7 @@ def export(
     draft = Manifest(
         author=author if author is not None else current_user(),
         description=description,
-        interface=_interface(source, policies),
+        interface=interface,
         graph=_graph_entry(graph),
         parity=parity,
         golden=golden.choose(source, truth, policies.edge_rows, tolerance),
@@ -144,45 +159,11 @@ def _publish(registry: Registry, name: str, graph: Graph, draft: Manifest, notes
         """What depends on the versions before: asked again where another publisher was faster."""
         manifest = Manifest()
         manifest.CopyFrom(draft)
-        verdicts.append(_follow(registry, name, manifest, versions))
+        verdicts.append(place(registry, name, manifest, versions))
         return manifest
 
     manifest = registry.publish(name, graph.onnx, describe)
     return ExportResult(manifest, verdicts[-1], notes)
-
-
-def _follow(registry: Registry, name: str, manifest: Manifest, versions: Sequence[int]) -> Verdict:
-    """Number the interface, judge it against the version that it would follow, and give it its major."""
-    latest = registry.manifest(name, versions[-1]) if versions else Manifest()
-    manifest.ledger.CopyFrom(number_tensors(manifest.interface, latest.ledger))
-    manifest.interface_digest = digest(manifest.interface)
-    before = _predecessor(registry, name, versions)
-    verdict = judge(before.interface if before else None, manifest.interface)
-    if before is None:
-        manifest.interface_major = 1
-    elif verdict.kind is Kind.RETRAIN:
-        manifest.interface_major = before.interface_major
-    else:
-        manifest.interface_major = _major_of(registry, name, versions, manifest.interface_digest)
-    return verdict
-
-
-def _predecessor(registry: Registry, name: str, versions: Sequence[int]) -> Manifest | None:
-    """The version whose callers a new one would take over: the live one of the default major, else the latest."""
-    if not versions:
-        return None
-    routes = fold(registry.events(name))
-    live = routes.majors.get(routes.default_major)
-    return registry.manifest(name, live.live if live else versions[-1])
-
-
-def _major_of(registry: Registry, name: str, versions: Sequence[int], interface_digest: str) -> int:
-    """The generation that has exactly this interface already, else the next."""
-    majors = {
-        manifest.interface_digest: manifest.interface_major
-        for manifest in (registry.manifest(name, version) for version in versions)
-    }
-    return majors.get(interface_digest, max(majors.values()) + 1)
 
 
 def _pair(holdout: Any) -> tuple[Any, Any]:

@@ -1,24 +1,28 @@
-"""What the messages of an interface mean: names, types, the digest, the verdict on a change."""
+"""What the messages of an interface mean: names, types, the digest, the numbers."""
 
 from __future__ import annotations
 
-import enum
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from sardonyx.errors import RuleBroken
 from sardonyx.oip.tensors import DTYPES
 from sardonyx.registry.v1.interface_pb2 import Datatype, Input, Interface, Ledger, LedgerEntry, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy as np
 
 #: The protocol's name of each datatype, such as FP64.
 DATATYPE_NAMES: Final[dict[int, str]] = {
     value: name.removeprefix("DATATYPE_") for name, value in Datatype.items() if value != Datatype.DATATYPE_UNSPECIFIED
 }
+
+
+#: Numbers that no field may have: protobuf keeps them for itself.
+PROTOBUF_RESERVED: Final = range(19_000, 20_000)
+#: The largest number of a name; the typed form has fields of its own above.
+NUMBER_MAX: Final = 99_999
+_KINDS: Final = (LedgerEntry.KIND_INPUT, LedgerEntry.KIND_OUTPUT, LedgerEntry.KIND_CLASS)
 
 
 def dtype_of(datatype: int) -> np.dtype[Any]:
@@ -45,87 +49,50 @@ def digest(interface: Interface) -> str:
     return hashlib.sha256(canonical.SerializeToString(deterministic=True)).hexdigest()
 
 
-class Kind(enum.StrEnum):
-    """What a new version means to the callers of the live one."""
-
-    FIRST = "first"
-    RETRAIN = "retrain"
-    BREAKING = "breaking"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A computed judgement on a change of interface.
-
-    Attributes:
-        kind: retrain may take the live route of the same major; breaking becomes the next major.
-        differences: what differs, a sentence each.
-    """
-
-    kind: Kind
-    differences: tuple[str, ...] = ()
-
-
-def judge(old: Interface | None, new: Interface) -> Verdict:
-    """Compare a new version's interface with that of the version it would follow."""
-    if old is None:
-        return Verdict(Kind.FIRST)
-    if digest(old) == digest(new):
-        return Verdict(Kind.RETRAIN)
-    differences = [*_compare("input", old.inputs, new.inputs), *_compare("output", old.outputs, new.outputs)]
-    if old.task != new.task:
-        differences.append("the task changed")
-    return Verdict(Kind.BREAKING, tuple(differences))
-
-
-def _compare(noun: str, old: Iterable[Input | Output], new: Iterable[Input | Output]) -> list[str]:
-    before = {tensor.name: tensor for tensor in old}
-    after = {tensor.name: tensor for tensor in new}
-    gone = [f"{noun} {name!r} is gone" for name in before if name not in after]
-    added = [f"{noun} {name!r} is new" for name in after if name not in before]
-    changed = [
-        f"{noun} {name!r}: {field} changed from {_written(before[name], field)} to {_written(after[name], field)}"
-        for name in before
-        if name in after
-        for field in _fields_changed(before[name], after[name])
-    ]
-    return [*gone, *added, *changed]
-
-
-def _written(tensor: Input | Output, name: str) -> str:
-    """A field's value as people know it: enums by their names, repeated fields as lists."""
-    field, value = tensor.DESCRIPTOR.fields_by_name[name], getattr(tensor, name)
-    if field.enum_type is not None:
-        values = field.enum_type.values_by_number
-        prefix = values[0].name.removesuffix("UNSPECIFIED")
-        return values[value].name.removeprefix(prefix).lower()
-    return str(value if isinstance(value, str | int) else list(value))
-
-
-def _fields_changed(before: Input | Output, after: Input | Output) -> list[str]:
-    names = [field.name for field in before.DESCRIPTOR.fields if field.name != "description"]
-    return [name for name in names if getattr(before, name) != getattr(after, name)]
-
-
 def number_tensors(interface: Interface, ledger: Ledger) -> Ledger:
     """Give every input, output and class its number: the one its name has always had, or a new one.
 
     Fills ``number`` in the interface and returns the ledger with what is new in it.
+
+    Raises:
+        RuleBroken: there are no numbers left.
     """
     grown = Ledger()
     grown.CopyFrom(ledger)
+    inputs, outputs, classes = (_Numbers(grown, kind) for kind in _KINDS)
     for tensor in interface.inputs:
-        tensor.number = _number(grown, LedgerEntry.KIND_INPUT, tensor.name)
+        tensor.number = inputs.of(tensor.name)
     for output in interface.outputs:
-        output.number = _number(grown, LedgerEntry.KIND_OUTPUT, output.name)
+        output.number = outputs.of(output.name)
         for name in output.classes:
-            _number(grown, LedgerEntry.KIND_CLASS, name)
+            classes.of(name)
     return grown
 
 
-def _number(ledger: Ledger, kind: LedgerEntry.Kind.ValueType, name: str) -> int:
-    numbers = {entry.name: entry.number for entry in ledger.entries if entry.kind == kind}
-    if name not in numbers:
-        numbers[name] = max(numbers.values(), default=0) + 1
-        ledger.entries.add(kind=kind, name=name, number=numbers[name])
-    return numbers[name]
+def numbers_of(ledger: Ledger, kind: LedgerEntry.Kind.ValueType) -> dict[str, int]:
+    """The numbers of one kind of names, in the order in which they were given."""
+    return {entry.name: entry.number for entry in ledger.entries if entry.kind == kind}
+
+
+class _Numbers:
+    """The numbers of one kind of names in a ledger that grows."""
+
+    def __init__(self, ledger: Ledger, kind: LedgerEntry.Kind.ValueType) -> None:
+        self._ledger, self._kind = ledger, kind
+        self._numbers = numbers_of(ledger, kind)
+        self._last = max(self._numbers.values(), default=0)
+
+    def of(self, name: str) -> int:
+        if name not in self._numbers:
+            self._last = self._numbers[name] = _next(self._last)
+            self._ledger.entries.add(kind=self._kind, name=name, number=self._last)
+        return self._numbers[name]
+
+
+def _next(last: int) -> int:
+    number = last + 1
+    if number in PROTOBUF_RESERVED:
+        number = PROTOBUF_RESERVED.stop
+    if number > NUMBER_MAX:
+        raise RuleBroken(f"The model has used {NUMBER_MAX:,} names of one kind. Begin a model of another name.")
+    return number

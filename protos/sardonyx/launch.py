@@ -23,7 +23,9 @@ _NEEDS: Final = {
     ),
     "exporter": (
         "click",
+        "grpc_tools",
         "joblib",
+        "mypy_protobuf",
         "obstore",
         "onnx",
         "onnxruntime",

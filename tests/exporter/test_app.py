@@ -407,3 +407,45 @@ def test_the_program_itself(files: Path, tmp_path: Path) -> None:
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("Error: There is no version '2' of model 'flight-delay' here.")
     assert "Traceback" not in refused.stderr
+
+
+# -------------------------------------------------------------------------------------------- what callers may rely on
+
+
+def test_export_states_and_show_tells(files: Path, tmp_path: Path) -> None:
+    """Units, ranges and descriptions given on the command line are shown; a verdict is shown with its reasons."""
+    registry = tmp_path / "new"
+    options = {"unit": "distance=mi", "range": "hour=0..23", "describe": "hour=local time, as planned"}
+    _done(*_export(files, registry, **options))
+    data = _json(*_export(files, registry, unit="distance=km"))
+    shown = _done("show", "flight-delay", "--registry", registry)
+    manifest = Registry(str(registry)).manifest("flight-delay", 1)
+
+    assert manifest.interface.inputs[1].description == "local time, as planned"
+    assert "0 … 23" in _done("show", "flight-delay", 1, "--registry", registry)
+    assert (data["verdict"], data["interface_major"]) == ("breaking", 2)
+    assert [(each["rule"], each["breaking"]) for each in data["reasons"]] == [
+        ("INPUT_UNIT_CHANGED", True),
+        ("RANGE_WIDENED", False),
+    ]
+    assert "breaking for those who call version 1" in shown
+    assert "breaks: input 'distance' is in km and was in mi (INPUT_UNIT_CHANGED). The number that a call sends" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        ({"range": "hour"}, 2, "'hour' says nothing of an input. Write INPUT=TEXT."),
+        ({"range": "hour=5"}, 2, "'5' is no range. Write LOW..HIGH, such as 0..24 or 0.. ."),
+        ({"range": "hour=a..b"}, 2, "'a..b' is no range."),
+        ({"unit": "=mi"}, 2, "says nothing of an input"),
+        ({"optional": "hour"}, 1, "Input 'hour' cannot be left out"),
+        ({"unit": "hours=h"}, 1, "The model has no input 'hours'. Did you mean 'hour'?"),
+    ],
+)
+def test_a_statement_that_cannot_be_is_a_sentence(
+    files: Path, tmp_path: Path, options: dict[str, str], status: int, said: str
+) -> None:
+    """Wrong usage exits 2 and a refusal 1, both with what to write instead, and nothing is published."""
+    assert said in _refusal(*_export(files, tmp_path / "new", **options), status=status)
+    assert not list((tmp_path / "new").rglob("*.json"))

@@ -31,10 +31,11 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sardonyx.errors import InvalidInput, RegistryError
-from sardonyx.interface import Kind, dtype_of
+from sardonyx.interface import dtype_of
 from sardonyx.registry import Registry
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1.manifest_pb2 import Manifest, Tolerance
+from sardonyx.verdict import Kind
 from sardonyx_exporter import ConversionFailed, ExportRefused, ParityFailed, SourceRefused, export, promote
 from sardonyx_exporter.convert import float32_step
 
@@ -326,8 +327,9 @@ def test_a_changed_interface_is_the_next_generation(
 
     majors = [result.manifest.interface_major for result in (second, third, fourth)]
     assert (majors, second.verdict.kind) == ([2, 1, 2], Kind.BREAKING)
-    assert "input 'carrier' is gone" in second.verdict.differences
-    assert "input 'carrier' is gone" in str(second)
+    assert [reason.rule for reason in second.verdict.reasons] == ["INPUT_REMOVED"]
+    assert "breaks: input 'carrier' is gone (INPUT_REMOVED). Calls that send it are refused." in str(second)
+    assert (fourth.verdict.kind, fourth.manifest.verdict.version) == (Kind.RETRAIN, 2)
 
 
 def test_a_result_reads_well_in_a_notebook(registry: str, pipeline: Pipeline, holdout: Frame) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sardonyx.errors import RuleBroken
 from sardonyx.registry.v1.event_pb2 import Event
+from sardonyx.verdict import judge
 
 if TYPE_CHECKING:
     from sardonyx.registry import Registry, Routes
@@ -36,6 +37,31 @@ def approve(store: Registry, manifest: Manifest, actor: str, reason: str) -> Non
         return None if approved else event_of(Event.KIND_APPROVED, manifest, actor, reason)
 
     store.append(manifest.model, decide)
+
+
+def refuse_breaking(store: Registry, manifest: Manifest, routes: Routes) -> None:
+    """No caller is led to a version that does not implement what it calls.
+
+    The verdict of the export is one on what was live then; another version may have become live since.
+
+    Raises:
+        RuleBroken: the version would break those who call the live one of its generation.
+    """
+    state = routes.majors.get(manifest.interface_major)
+    if state is None or state.live == manifest.version:
+        return
+    live = store.manifest(manifest.model, state.live)
+    # The ledger grows from version to version: the later one has the names of both.
+    ledger = max(manifest, live, key=lambda each: each.version).ledger
+    verdict = judge(live.interface, manifest.interface, ledger)
+    if verdict.breaks:
+        changes = [reason.change for reason in verdict.reasons if reason.breaking]
+        raise RuleBroken(
+            f"Version {manifest.version} of {manifest.model!r} would break those who call v{manifest.interface_major},"
+            f" where version {live.version} is live: {'; '.join(changes)}. Export it again, and it becomes the next"
+            " generation.",
+            changes,
+        )
 
 
 def refuse_retired(manifest: Manifest, routes: Routes) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sardonyx.errors import ModelNotFound, RuleBroken
 from sardonyx.registry import Registry, Routes
 from sardonyx.registry.v1.event_pb2 import Event
-from sardonyx_exporter.acts.events import approve, event_of, refuse_retired
+from sardonyx_exporter.acts.events import approve, event_of, refuse_breaking, refuse_retired
 from sardonyx_exporter.user import current_user
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def promote(
 
     Raises:
         ModelNotFound, VersionNotFound: there is none.
-        RuleBroken: the version was retired.
+        RuleBroken: the version was retired, or would break those who call its generation.
     """
     store = Registry(registry)
     manifest = store.manifest(name, version)
@@ -70,6 +70,7 @@ def promote(
         nonlocal before
         before = routes
         refuse_retired(manifest, routes)
+        refuse_breaking(store, manifest, routes)
         live = routes.majors.get(manifest.interface_major)
         moves = default_major and routes.default_major != manifest.interface_major
         if live is not None and live.live == version and not moves:

@@ -9,7 +9,7 @@ from sardonyx.errors import RuleBroken
 from sardonyx.registry import Registry
 from sardonyx.registry.routes import PERCENT_MAX
 from sardonyx.registry.v1.event_pb2 import Event
-from sardonyx_exporter.acts.events import approve, event_of, refuse_retired
+from sardonyx_exporter.acts.events import approve, event_of, refuse_breaking, refuse_retired
 from sardonyx_exporter.user import current_user
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def canary(
 
     Raises:
         ModelNotFound, VersionNotFound: there is none.
-        RuleBroken: the version was retired or is live, nothing is live for its interface, or that is no percentage.
+        RuleBroken: the version was retired or is live, nothing is live for its interface, it would break those who call
+            what is, or that is no percentage.
     """
     return _take(_CANARY, Registry(registry), name, version, percent, reason, actor)
 
@@ -106,7 +107,8 @@ def shadow(
 
     Raises:
         ModelNotFound, VersionNotFound: there is none.
-        RuleBroken: the version was retired or is live, nothing is live for its interface, or that is no percentage.
+        RuleBroken: the version was retired or is live, nothing is live for its interface, it would break those who call
+            what is, or that is no percentage.
     """
     return _take(_SHADOW, Registry(registry), name, version, percent, reason, actor)
 
@@ -124,7 +126,7 @@ def _take(
         # What the event follows: another act may have been faster than this one.
         nonlocal before
         before = routes.majors.get(manifest.interface_major)
-        if not _changes(route, manifest, percent, routes):
+        if not _changes(store, route, manifest, percent, routes):
             return None
         event = event_of(route.kind, manifest, who, reason)
         event.percent = percent
@@ -137,7 +139,7 @@ def _take(
     return _result(route, manifest, percent, before, changed=changed)
 
 
-def _changes(route: _Route, manifest: Manifest, percent: float, routes: Routes) -> bool:
+def _changes(store: Registry, route: _Route, manifest: Manifest, percent: float, routes: Routes) -> bool:
     """Whether there is anything to write.
 
     Raises:
@@ -149,6 +151,7 @@ def _changes(route: _Route, manifest: Manifest, percent: float, routes: Routes) 
         return share is not None and share.version == manifest.version
     refuse_retired(manifest, routes)
     _check_beside_live(route, manifest, state)
+    refuse_breaking(store, manifest, routes)
     return share is None or (share.version, share.percent) != (manifest.version, percent)
 
 

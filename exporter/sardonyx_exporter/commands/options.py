@@ -14,7 +14,7 @@ from rich.text import Text
 from sardonyx.errors import SardonyxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 REGISTRY_HELP: Final = "A directory, or a URL such as s3://bucket/models (also SARDONYX_REGISTRY)."
 
@@ -26,6 +26,26 @@ reason = click.option("--reason", default="", help="Why, for those who read the 
 def example(command: str) -> str:
     """The epilog of a command's help."""
     return f"\b\nExample:\n  {command}"
+
+
+def pairs(texts: Iterable[str]) -> list[tuple[str, str]]:
+    """What ``INPUT=TEXT`` says, for each."""
+    found = [text.partition("=") for text in texts]
+    for name, equals, _ in found:
+        if not name or not equals:
+            raise click.BadParameter(f"{name!r} says nothing of an input. Write INPUT=TEXT.")
+    return [(name, text) for name, _, text in found]
+
+
+def bounds(text: str) -> tuple[float | None, float | None]:
+    """What ``LOW..HIGH`` says; either may be left out."""
+    low, dots, high = text.partition("..")
+    try:
+        if not dots:
+            raise ValueError(text)
+        return (float(low) if low else None), (float(high) if high else None)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no range. Write LOW..HIGH, such as 0..24 or 0.. .") from None
 
 
 @contextmanager

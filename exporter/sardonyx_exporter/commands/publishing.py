@@ -43,16 +43,35 @@ Example:
     help="How far the ONNX form's answers may be from the model's, relative and absolute; by default 1e-5.",
 )
 @click.option("--primary-metric", default=None, help="The metric shown first; by default accuracy, or mae.")
+@click.option("--optional", multiple=True, metavar="INPUT", help="Callers may leave it out; can be repeated.")
+@click.option("--range", "ranges", multiple=True, metavar="INPUT=LOW..HIGH", help="What callers may send: 0..24, 0.. .")
+@click.option("--unit", "units", multiple=True, metavar="INPUT=UNIT", help="What a number counts, such as mi.")
+@click.option("--describe", "descriptions", multiple=True, metavar="INPUT=TEXT", help="What it means, for callers.")
 @options.registry
 @options.as_json
 def export_command(
-    model: Path, name: str, data: Path, target: str, registry: str, *, as_json: bool, **facts: Any
+    model: Path,
+    name: str,
+    data: Path,
+    target: str,
+    registry: str,
+    *,
+    ranges: tuple[str, ...],
+    units: tuple[str, ...],
+    descriptions: tuple[str, ...],
+    as_json: bool,
+    **facts: Any,
 ) -> None:
     """Convert MODEL (a joblib file), prove that it answers alike, evaluate it and publish it.
 
     Loading MODEL runs code that is in it: export only files that you trust.
     """
     console = Console(stderr=True)
+    stated: dict[str, Any] = {
+        "ranges": {name: options.bounds(text) for name, text in options.pairs(ranges)},
+        "units": dict(options.pairs(units)),
+        "descriptions": dict(options.pairs(descriptions)),
+    }
     with options.sentences(), on_console(console) as progress:
         progress("loading the model")
         result = export(
@@ -61,6 +80,7 @@ def export_command(
             holdout=read_holdout(data, target),
             registry=registry,
             progress=progress,
+            **stated,
             **facts,
         )
     options.say(views.export_data(result), str(result), as_json=as_json)

@@ -16,9 +16,10 @@ from rich.text import Text
 from sardonyx.interface import DATATYPE_NAMES, shape_of
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1.event_pb2 import Event
+from sardonyx.registry.v1.manifest_pb2 import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from google.protobuf.message import Message
 
@@ -34,7 +35,7 @@ def export_data(result: ExportResult) -> dict[str, Any]:
         "version": result.version,
         "interface_major": result.manifest.interface_major,
         "verdict": str(result.verdict.kind),
-        "differences": list(result.verdict.differences),
+        "reasons": [_plain(reason) | {"breaking": reason.breaking} for reason in result.manifest.verdict.reasons],
         "metrics": {metric.name: _metric_data(metric) for metric in result.manifest.evaluation.metrics},
         "parity": _plain(result.manifest.parity),
         "notes": list(result.notes),
@@ -111,12 +112,22 @@ def show_tables(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> 
         ),
     ]
     return [
-        Text("\n").join([heading, *(Text(fact) for fact in facts if fact)]),
+        Text("\n").join([heading, *(Text(fact) for fact in (*facts, *_verdict_lines(manifest.verdict)) if fact)]),
         _inputs(manifest),
         _outputs(manifest),
         _metrics(manifest),
         _events(events),
     ]
+
+
+def _verdict_lines(verdict: Verdict) -> Iterator[str]:
+    """What the version meant to callers when it was published; nothing for one of before verdicts were kept."""
+    kind = Verdict.Kind.Name(verdict.kind).removeprefix("KIND_").lower()
+    if verdict.version:
+        yield f"{kind} for those who call version {verdict.version}"
+    for reason in verdict.reasons:
+        mark = "breaks" if reason.breaking else "changes"
+        yield f"  {mark}: {reason.change} ({reason.rule}). {reason.meaning}"
 
 
 def _plain(message: Message) -> dict[str, Any]:
@@ -140,7 +151,8 @@ def _with_numbers(data: dict[str, Any], kind: Any) -> dict[str, Any]:
 
 
 def _inputs(manifest: Manifest) -> Table:
-    table = Table("no.", "input", "type", "shape", "missing", "unknown category", title="inputs", title_justify="left")
+    columns = ("no.", "input", "type", "shape", "unit", "range", "missing", "unknown category")
+    table = Table(*columns, title="inputs", title_justify="left")
     for tensor in manifest.interface.inputs:
         _add_row(
             table,
@@ -148,10 +160,23 @@ def _inputs(manifest: Manifest) -> Table:
             tensor.name,
             DATATYPE_NAMES[tensor.datatype],
             str(shape_of(tensor)),
-            "allowed" if tensor.missing == pb.MISSING_POLICY_ALLOWED else "refused",
+            tensor.unit,
+            _range_text(tensor),
+            _missing_text(tensor),
             _unknown_text(tensor),
         )
     return table
+
+
+def _missing_text(tensor: pb.Input) -> str:
+    allowed = "allowed" if tensor.missing == pb.MISSING_POLICY_ALLOWED else "refused"
+    return f"{allowed}, optional" if tensor.optional else allowed
+
+
+def _range_text(tensor: pb.Input) -> str:
+    low = f"{tensor.minimum:g}" if tensor.HasField("minimum") else ""
+    high = f"{tensor.maximum:g}" if tensor.HasField("maximum") else ""
+    return f"{low} … {high}".strip() if low or high else ""
 
 
 def _unknown_text(tensor: pb.Input) -> str:

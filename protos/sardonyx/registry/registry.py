@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from sardonyx.errors import ModelNotFound, RegistryCorrupt, VersionNotFound
+from sardonyx.errors import ModelNotFound, RegistryCorrupt, RuleBroken, VersionNotFound
 from sardonyx.names import check_model_name
 from sardonyx.registry.routes import Routes, fold
 from sardonyx.registry.store import Store
 from sardonyx.registry.v1.event_pb2 import Event
 from sardonyx.registry.v1.manifest_pb2 import Artifact, Manifest
+from sardonyx.registry.v1.settings_pb2 import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ M = TypeVar("M", bound=Message)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 # Numbers are written with leading zeros so that a store's order of names is the order of numbers.
 _DIGITS: Final = 8
+_SETTINGS: Final = "settings.json"
 
 
 class Registry:
@@ -41,6 +43,24 @@ class Registry:
     def __init__(self, location: str | PathLike[str], *, create: bool = False) -> None:
         self._store = Store(location, create=create)
         self.location = self._store.location
+
+    def settings(self) -> Settings:
+        """What holds for all models; as a registry begins, where nothing was settled."""
+        data = self._store.get(_SETTINGS)
+        return Settings() if data is None else _from_json(data, Settings(), _SETTINGS)
+
+    def settle(self, settings: Settings) -> None:
+        """Settle what holds for all models, once; nothing happens where the same is settled already.
+
+        Raises:
+            RuleBroken: something else is.
+        """
+        if not self._store.create(_SETTINGS, _to_json(settings)) and self.settings() != settings:
+            found = json_format.MessageToJson(self.settings(), indent=None)
+            raise RuleBroken(
+                f"Registry {self.location!r} has settings already: {found}. Callers compiled what follows from them:"
+                " begin another registry to have others."
+            )
 
     def models(self) -> list[str]:
         """The names of all models that have a version or an event."""

@@ -1,0 +1,78 @@
+"""Which generation of a model's interface a version belongs to: that of the callers whom it may answer.
+
+A generation is held to by the version that is live for it, and where none is, by any of its versions: nobody calls it
+yet. A new version joins the generation of the calls that name none, if it may answer those who call it; else the newest
+other one whose callers it may answer, so that old callers get their retrained versions too; else it begins the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sardonyx.interface import digest, number_tensors
+from sardonyx.registry import fold
+from sardonyx.registry.v1.manifest_pb2 import Manifest
+from sardonyx.typed import drop, package_of
+from sardonyx.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sardonyx.registry import Registry
+    from sardonyx.registry.v1.interface_pb2 import Ledger
+
+
+def place(registry: Registry, name: str, manifest: Manifest, versions: Sequence[int]) -> Verdict:
+    """Number the interface of a version to be, judge it, and give it its generation.
+
+    Args:
+        registry: holds the versions before.
+        name: the model's.
+        manifest: has the interface; ledger, digest, generation, verdict and typed service are filled in.
+        versions: those that exist already.
+    """
+    before = registry.manifest(name, versions[-1]).ledger if versions else Manifest().ledger
+    manifest.ledger.CopyFrom(number_tensors(manifest.interface, before))
+    manifest.interface_digest = digest(manifest.interface)
+    first: tuple[int, Verdict] | None = None
+    major = 0
+    for other in _predecessors(registry, name, versions):
+        verdict = judge(other.interface, manifest.interface, manifest.ledger)
+        if not verdict.breaks:
+            _join(manifest, other)
+            manifest.verdict.CopyFrom(verdict.message(other.version))
+            return verdict
+        first = first or (other.version, verdict)
+        major = max(major, other.interface_major)
+    version, verdict = first or (0, judge(None, manifest.interface, manifest.ledger))
+    _begin(manifest, major + 1, package_of(name, major + 1, registry.settings().proto_prefix), before)
+    manifest.verdict.CopyFrom(verdict.message(version))
+    return verdict
+
+
+def _predecessors(registry: Registry, name: str, versions: Sequence[int]) -> Iterator[Manifest]:
+    """The versions whose callers a new one could take over, those of the default generation first."""
+    routes = fold(registry.events(name))
+    default = routes.majors.get(routes.default_major)
+    if default is not None:
+        yield registry.manifest(name, default.live)
+    live = {major: state.live for major, state in routes.majors.items()}
+    for version in reversed(versions):
+        manifest = registry.manifest(name, version)
+        major = manifest.interface_major
+        if live.get(major, version) == version and (default is None or version != default.live):
+            yield manifest
+
+
+def _join(manifest: Manifest, other: Manifest) -> None:
+    manifest.interface_major = other.interface_major
+    manifest.typed_service.CopyFrom(other.typed_service)
+    if not other.typed_service.package:
+        # Published before there were typed services.
+        manifest.typed_service.package = package_of(other.model, other.interface_major)
+
+
+def _begin(manifest: Manifest, major: int, package: str, before: Ledger) -> None:
+    manifest.interface_major = major
+    manifest.typed_service.package = package
+    manifest.typed_service.dropped.CopyFrom(drop(manifest.interface, before))

@@ -1,0 +1,105 @@
+"""Writes what callers of a generation compile."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sardonyx.errors import ModelNotFound, RouteNotFound, RuleBroken
+from sardonyx.registry import Registry
+from sardonyx.typed import form_of, schema, text
+from sardonyx_exporter.stubs import python
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from sardonyx.registry.v1.manifest_pb2 import Manifest
+
+
+class Language(enum.StrEnum):
+    """What callers compile."""
+
+    PROTO = "proto"
+    PYTHON = "python"
+
+
+@dataclass(frozen=True, slots=True)
+class StubsResult:
+    """What was written.
+
+    Attributes:
+        model: its name.
+        interface_major: the generation.
+        version: the version whose interface it is.
+        package: of the .proto.
+        folder: where the files are.
+        files: within it.
+    """
+
+    model: str
+    interface_major: int
+    version: int
+    package: str
+    folder: str
+    files: tuple[str, ...]
+
+
+def write_stubs(
+    name: str,
+    *,
+    registry: str | PathLike[str],
+    folder: str | PathLike[str],
+    language: Language | str = Language.PYTHON,
+    major: int | None = None,
+) -> StubsResult:
+    """Write what callers of a model compile.
+
+    Args:
+        name: the model.
+        registry: where it is.
+        folder: where the files go, made where there is none; files of the same names are written anew.
+        language: proto for the .proto in the folders of its package; python for a package that pip installs.
+        major: the generation; by default, the one that calls without a version go to.
+
+    Raises:
+        ModelNotFound, RouteNotFound: there is no such model or generation.
+        RuleBroken: the package would hide another that Python programs need.
+    """
+    manifest = choose(Registry(registry), name, major)
+    form = form_of(manifest)
+    source = text(schema(form))
+    into = Path(folder)
+    if Language(language) is Language.PYTHON:
+        _check_importable(form.package)
+        files = python.package(manifest, form, source)
+        written = python.write(files, form, into)
+    else:
+        written = python.write_all({form.path: source}, into)
+    return StubsResult(name, manifest.interface_major, manifest.version, form.package, str(into), tuple(written))
+
+
+def choose(registry: Registry, name: str, major: int | None) -> Manifest:
+    """The version whose interface the callers of a generation may rely on: the live one, else the latest."""
+    versions = registry.versions(name)
+    if not versions:
+        raise ModelNotFound(name, registry.models())
+    routes = registry.routes(name)
+    wanted = major or routes.default_major
+    if wanted in routes.majors:
+        return registry.manifest(name, routes.majors[wanted].live)
+    manifests = [registry.manifest(name, version) for version in reversed(versions)]
+    for manifest in manifests:
+        if manifest.interface_major == (wanted or manifest.interface_major):
+            return manifest
+    raise RouteNotFound(name, f"v{wanted}", [f"v{each}" for each in sorted({m.interface_major for m in manifests})])
+
+
+def _check_importable(package: str) -> None:
+    first = package.partition(".")[0]
+    if first in python.HIDDEN:
+        raise RuleBroken(
+            f"Python has a package named {first!r} already, and could not import {package}. Generations that begin"
+            " after 'sardonyx-exporter init --proto-prefix' have a package of your own before theirs."
+        )

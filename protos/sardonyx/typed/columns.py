@@ -1,0 +1,116 @@
+"""Columns between messages and arrays, without a step for each value.
+
+A packed column of a fixed width is, on the wire, the memory of an array. So a column is written as the bytes of one
+field, and read from the bytes of a message whose texts were taken out. 30 columns of 10,000 numbers: written in 0.5 ms,
+where ``extend`` takes 12 ms of a list and 25 ms of an array.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sardonyx.interface import dtype_of
+from sardonyx.registry.v1 import interface_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sardonyx.typed.form import InputField, OutputField
+
+Array = npt.NDArray[Any]
+
+_PACKED: Final = 2
+#: How many bytes a value of each wire type takes; None where the bytes say it.
+_LENGTHS: Final = {0: None, 1: 8, _PACKED: None, 5: 4}
+
+
+def write_column(number: int, datatype: int, values: Array) -> bytes:
+    """A column of numbers or truth values as the bytes of its field, for ``MergeFromString``; row by row."""
+    data = np.ascontiguousarray(values, dtype_of(datatype)).tobytes()
+    return _varint(number << 3 | _PACKED) + _varint(len(data)) + data
+
+
+def read_columns(columns: Any, fields: Sequence[InputField]) -> dict[str, Array]:
+    """The columns of a message by their inputs' own names, flat and row by row; one that was left out is not there.
+
+    The texts of the message are taken out of it.
+    """
+    found: dict[str, Array] = {}
+    numeric: dict[int, InputField] = {}
+    for field in fields:
+        if field.tensor.datatype != pb.DATATYPE_BYTES:
+            numeric[field.number] = field
+        elif texts := getattr(columns, field.name):
+            found[field.tensor.name] = np.array(texts, dtype=object)
+            columns.ClearField(field.name)
+    data, position = columns.SerializeToString(), 0
+    while position < len(data):
+        tag, position = _read_varint(data, position)
+        if tag & 7 != _PACKED:
+            # Of a newer interface: its own fields are all packed.
+            position = _skip(data, position, tag & 7)
+            continue
+        length, position = _read_varint(data, position)
+        field_here = numeric.get(tag >> 3)
+        if field_here is not None:
+            found[field_here.tensor.name] = _values(field_here, data, position, length)
+        position += length
+    return found
+
+
+def write_columns(predictions: Any, fields: Iterable[OutputField], answers: Mapping[str, Array]) -> None:
+    """Fill a ``Predictions`` from the answers to many rows, by the outputs' names: shape [rows], or [rows, width]."""
+    for field in fields:
+        values, datatype = answers[field.tensor.name], field.tensor.datatype
+        if field.is_label:
+            numbers = {each.text: each.number for each in field.classes}
+            getattr(predictions, field.name).extend(numbers[str(value)] for value in values.tolist())
+            _write(predictions, field.value_name, field.value_number, datatype, values)
+        elif field.is_probabilities:
+            probabilities = getattr(predictions, field.name)
+            for position, each in enumerate(field.classes):
+                _write(probabilities, each.name, each.number, pb.DATATYPE_FP64, values[:, position])
+        else:
+            _write(predictions, field.name, field.number, datatype, values)
+
+
+def _write(message: Any, name: str, number: int, datatype: int, values: Array) -> None:
+    if datatype == pb.DATATYPE_BYTES:
+        getattr(message, name).extend(values.ravel().tolist())
+    else:
+        message.MergeFromString(write_column(number, datatype, values))
+
+
+def _values(field: InputField, data: bytes, position: int, length: int) -> Array:
+    dtype = dtype_of(field.tensor.datatype)
+    values = np.frombuffer(data, dtype if dtype.kind != "b" else np.uint8, length // dtype.itemsize, position)
+    # Any byte but 0 is true on the wire; an array of truth values must hold 0 and 1 only.
+    return values.astype(bool) if dtype.kind == "b" else values
+
+
+def _skip(data: bytes, position: int, wire_type: int) -> int:
+    length = _LENGTHS[wire_type]
+    return _read_varint(data, position)[1] if length is None else position + length
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, position
+        shift += 7
