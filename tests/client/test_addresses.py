@@ -254,24 +254,31 @@ def test_a_hedge_is_the_callers_wish() -> None:
 def test_the_first_answer_counts_and_the_other_call_is_cancelled(kind: str, properties: dict[str, str]) -> None:
     """With hedge_after_s each call that meets a silent server is answered by the other, and the first is told."""
     slow, fast = Plain(properties), Plain(properties)
+
+    def told() -> bool:
+        return len(slow.requests) == slow.cancelled > 0
+
     with plain.running(slow) as first, plain.running(fast) as second:
 
         async def ask() -> list[float]:
-            async with AsyncClient([first, second], hedge_after_s=0.03) as client:
+            async with AsyncClient([first, second], hedge_after_s=0.03, timeout_s=10 * PATIENCE_S) as client:
                 await client.describe(MODEL)
                 slow.hold.clear()
-                return [(await client.predict(MODEL, {"x": float(i)})).outputs["value"].item() for i in range(8)]
+                values = [(await client.predict(MODEL, {"x": float(i)})).outputs["value"].item() for i in range(8)]
+                # Before the client closes, which would end all calls.
+                await asyncio.to_thread(wait_until, told, "the silent one is told")
+                return values
 
         def block() -> list[float]:
-            with Client([first, second], hedge_after_s=0.03) as client:
+            with Client([first, second], hedge_after_s=0.03, timeout_s=10 * PATIENCE_S) as client:
                 client.describe(MODEL)
                 slow.hold.clear()
-                return [client.predict(MODEL, {"x": float(i)}).outputs["value"].item() for i in range(8)]
+                values = [client.predict(MODEL, {"x": float(i)}).outputs["value"].item() for i in range(8)]
+                wait_until(told, "the silent one is told")
+                return values
 
         values = block() if kind == "blocking" else asyncio.run(ask())
         assert values == [2.0 * index for index in range(8)]
-        assert slow.requests
-        wait_until(lambda: slow.cancelled == len(slow.requests), "the silent one is told")
         # Those that met the silent one first carry the same id to the other.
         assert {request.id for request in slow.requests} <= {request.id for request in fast.requests}
         assert fast.cancelled == 0

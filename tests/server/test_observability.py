@@ -8,9 +8,7 @@ import logging
 import re
 import sys
 from pathlib import Path
-from typing import Final
-
-import pytest
+from typing import TYPE_CHECKING, Final
 
 from sardonyx.serving.v1 import model_service_pb2 as serving
 from sardonyx_server.call import SERVER_TIMING
@@ -19,6 +17,9 @@ from sardonyx_server.telemetry import timing
 from sardonyx_server.telemetry.metrics.names import METRICS, Kind
 from sardonyx_server.telemetry.record import Record
 from sardonyx_server.telemetry.requestlog import RequestLog, fields_of
+
+if TYPE_CHECKING:
+    import pytest
 
 TEXT: Final = (Path(__file__).resolve().parents[2] / "docs" / "OBSERVABILITY.md").read_text()
 
