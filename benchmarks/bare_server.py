@@ -1,10 +1,10 @@
 """The opponent: a grpc.aio server that runs an ONNX session, with nothing around it.
 
 It parses a ModelInferRequest of raw tensors, runs the session and answers: no validation, no routes, no queue, no
-telemetry, no second model. It shares a processor with gRPC's threads as sardonyx-server does, so that this is not what
-is measured. What sardonyx-server costs beyond this is what sardonyx costs.
+telemetry, no second model. Whatever makes sardonyx-server's way through gRPC fast is here too (``wakeups``, several
+servers on one port), so that this is not what is measured: what sardonyx-server costs beyond it is what sardonyx costs.
 
-    python benchmarks/bare_server.py MODEL.onnx PORT
+    python benchmarks/bare_server.py MODEL.onnx PORT SERVERS
 """
 
 from __future__ import annotations
@@ -55,20 +55,28 @@ class BareServer:
         return response
 
 
-async def serve(model: Path, port: int) -> None:
-    """Serve until the process is ended."""
-    server = grpc.aio.server()
+async def serve(model: Path, port: int, count: int) -> None:
+    """Serve until the process is ended.
+
+    Args:
+        model: the graph.
+        port: where.
+        count: how many servers share the port: one, as in every example, or as many as sardonyx-server has.
+    """
     handler = grpc.unary_unary_rpc_method_handler(
         BareServer(model).infer,
         request_deserializer=oip.ModelInferRequest.FromString,
         response_serializer=oip.ModelInferResponse.SerializeToString,
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(oip.SERVICE, {"ModelInfer": handler}),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    await server.start()
+    handlers = (grpc.method_handlers_generic_handler(oip.SERVICE, {"ModelInfer": handler}),)
+    servers = [grpc.aio.server(options=[("grpc.so_reuseport", 1)]) for _ in range(count)]
+    for server in servers:
+        server.add_generic_rpc_handlers(handlers)
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        await server.start()
     wakeups.let_the_loop_finish()
-    await server.wait_for_termination()
+    await servers[0].wait_for_termination()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 from contenders.process import LOAD_CPU, PROGRAMS, ROOT, Contender, free_port, python, start, wait_until_answered
 from sardonyx_server import wakeups
+from sardonyx_server.port import SERVERS
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
 
-def start_bare(stack: ExitStack, graph: Path, request: bytes) -> Contender:
-    """The bare grpc.aio server with one graph."""
-    contender = Contender("bare grpc.aio", free_port())
-    command = python(str(ROOT / "benchmarks" / "bare_server.py"), str(graph), str(contender.port))
+def start_bare(stack: ExitStack, graph: Path, request: bytes, *, servers: int = SERVERS) -> Contender:
+    """The bare grpc.aio server with one graph; one of one server is what grpc.aio's examples show."""
+    contender = Contender("bare grpc.aio" if servers > 1 else "bare grpc.aio, one server", free_port())
+    program = str(ROOT / "benchmarks" / "bare_server.py")
+    command = python(program, str(graph), str(contender.port), str(servers))
     wait_until_answered(contender, start(stack, command, environment=wakeups.environment()), request)
     return contender
 

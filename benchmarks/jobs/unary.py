@@ -78,6 +78,7 @@ def _start(stack: ExitStack, plan: Plan, request: bytes) -> tuple[list[Contender
     graph.write_bytes(models.graph_of(registry, models.SMALL, 1))
     servers = [
         start_bare(stack, graph, request),
+        start_bare(stack, graph, request, servers=1),
         start_sardonyx(stack, registry, request),
         start_sardonyx(stack, registry, request, collector=start_collector(stack)),
     ]
