@@ -11,9 +11,8 @@ from sardonyx import status
 from sardonyx.errors import InvalidInput, SardonyxError, Violation
 from sardonyx.guard import to_internal
 from sardonyx.names import NAME_LENGTH_MAX
-from sardonyx.prediction_id import ID_LENGTH_MAX
+from sardonyx.prediction_id import ID_LENGTH_MAX, RandomIds
 from sardonyx_server.access.tokens import Role
-from sardonyx_server.ids import Ids
 from sardonyx_server.log import LOG
 from sardonyx_server.routing import resolve
 from sardonyx_server.telemetry.record import Record, outputs_of
@@ -87,7 +86,7 @@ class Predictor:
         self._recorder = recorder
         self._shadow = shadow
         self._drain = drain
-        self._ids = Ids()
+        self._ids = RandomIds()
 
     async def answer(self, kind: type[Question], data: bytes, call: Call, context: Context, record: Record) -> bytes:
         """The bytes that answer a request.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
@@ -13,7 +12,7 @@ from sardonyx.client.retry import late
 from sardonyx.errors import InvalidInput, ServerDraining, Unavailable, Violation
 from sardonyx.monitor.v1 import outcome_service_pb2 as outcomes_pb
 from sardonyx.oip import messages as oip
-from sardonyx.prediction_id import ID_LENGTH_MAX
+from sardonyx.prediction_id import ID_LENGTH_MAX, RandomIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 #: How gRPC refuses a message by its size, in C and in Go, with the code of a server that is short of something: but
 #: such a message will not become smaller by waiting.
 _TOO_LARGE: Final = "larger than max"
+
+_RANDOM_IDS: Final = RandomIds()
 
 #: What a key of metadata may be.
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
@@ -87,7 +88,7 @@ def request_id(prediction_id: str | None) -> str:
         InvalidInput: it is no text, or too long to be kept.
     """
     if prediction_id is None:
-        return os.urandom(16).hex()
+        return _RANDOM_IDS.next()
     if not isinstance(prediction_id, str) or not 0 < len(prediction_id) <= ID_LENGTH_MAX:
         expected = f"expected text of 1 to {ID_LENGTH_MAX} characters, got {prediction_id!r:.100}."
         raise InvalidInput([Violation("prediction_id", expected)])
