@@ -9,17 +9,19 @@ COPY protos protos
 COPY server server
 COPY exporter exporter
 COPY monitor monitor
-# The wheel is built once; each target installs it with its own extra, so that none carries the others' packages.
-RUN python3 -m venv /build && /build/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+# The wheel is built once; each target installs it with its own extra, so that none carries the others' packages. What
+# installs stays behind.
+RUN python3 -m venv /build && /build/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
+  && python3 -m venv --without-pip /opt/sardonyx
 
 FROM build AS build-server
-RUN python3 -m venv /opt/sardonyx && /opt/sardonyx/bin/pip install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[server]"
+RUN /build/bin/pip --python /opt/sardonyx/bin/python install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[server]"
 
 FROM build AS build-exporter
-RUN python3 -m venv /opt/sardonyx && /opt/sardonyx/bin/pip install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[exporter]"
+RUN /build/bin/pip --python /opt/sardonyx/bin/python install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[exporter]"
 
 FROM build AS build-monitor
-RUN python3 -m venv /opt/sardonyx && /opt/sardonyx/bin/pip install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[monitor]"
+RUN /build/bin/pip --python /opt/sardonyx/bin/python install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[monitor]"
 
 FROM ${BASE_IMAGE} AS runtime
 RUN useradd --system --uid 10001 --create-home sardonyx && mkdir -p /registry /data && chown sardonyx /registry /data
