@@ -31,7 +31,7 @@ MODEL_VERSION: Final = "sardonyx.model.version"
 INTERFACE_MAJOR: Final = "sardonyx.interface.major"
 ROUTE: Final = "sardonyx.route"
 
-#: Who called, where the server asks for tokens.
+#: Who called: by its token, or where the server asks for none, by its own word.
 CALLER: Final = "sardonyx.caller"
 
 # What a shadow's answer is compared with.
@@ -95,7 +95,7 @@ MEANINGS: Final[dict[str, str]] = {
     MODEL_VERSION: "the version that answered (integer); absent where none did",
     INTERFACE_MAJOR: "the interface generation of that version (integer)",
     ROUTE: "why that version: `live`, `canary`, `pinned` or `shadow`",
-    CALLER: "the name of the caller's token, where the server asks for tokens",
+    CALLER: "who called: the name of its token; where the server asks for none, the first name in its user agent",
     SHADOW_LIVE_VERSION: "only for `shadow`: the version that the caller was answered by (integer)",
     SHADOW_AGREEMENT: "only for `shadow`: the share of rows in which both versions answer alike (0 to 1)",
     PREDICTION_ID: "the caller's request id, or the one that the server gave",

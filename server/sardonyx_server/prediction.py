@@ -18,7 +18,7 @@ from sardonyx_server.routing import resolve
 from sardonyx_server.telemetry.record import Record, outputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Question(Protocol):
-    """A request as its door reads it: made from bytes, and InvalidInput where they are none of its kind.
+    """A request as its door reads it.
 
     Attributes:
         model: whom it asks.
@@ -50,8 +50,6 @@ class Question(Protocol):
     selector: str
     prediction_id: str
     routing_key: str
-
-    def __init__(self, data: bytes) -> None: ...
 
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, Coalesced | None]:
         """The arrays by graph tensor, shape [rows, width], how many rows, and whose; raises InvalidInput."""
@@ -88,11 +86,13 @@ class Predictor:
         self._drain = drain
         self._ids = RandomIds()
 
-    async def answer(self, kind: type[Question], data: bytes, call: Call, context: Context, record: Record) -> bytes:
+    async def answer(
+        self, read: Callable[[bytes], Question], data: bytes, call: Call, context: Context, record: Record
+    ) -> bytes:
         """The bytes that answer a request.
 
         Args:
-            kind: reads the bytes.
+            read: makes a question of the bytes; InvalidInput where they are none of its kind.
             data: the request.
             call: what came with it.
             context: knows how long the caller still waits.
@@ -105,7 +105,7 @@ class Predictor:
         try:
             if self._drain.begun:
                 await self._drain.refuse()
-            question = kind(data)
+            question = read(data)
             routed = self._route(question, call, record)
             served = routed.served
             record.feed, record.rows, record.members = question.decode(served)
@@ -144,7 +144,9 @@ class Predictor:
         """Whom the question goes to, once the caller may ask."""
         # What is longer is no model's name, and is not kept.
         record.model = question.model[:NAME_LENGTH_MAX]
-        if self._access is not None:
+        if self._access is None:
+            record.caller = call.caller
+        else:
             record.caller = self._access.check(call.metadata, Role.INFER, question.model)
         if len(question.prediction_id) > ID_LENGTH_MAX:
             found = f"{len(question.prediction_id)} characters, and an id has {ID_LENGTH_MAX} at most."

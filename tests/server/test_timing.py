@@ -64,7 +64,9 @@ def test_the_trailer_holds_every_stage_to_the_microsecond(stages_ns: tuple[int, 
 
 
 def test_a_call_that_says_nothing_costs_nothing() -> None:
-    """Metadata without a key that is read give the one object that stands for most calls."""
-    assert read_call((("user-agent", "any"), ("grpc-accept-encoding", "gzip"))) is PLAIN
+    """Metadata without a key that is read give one object, which stands for all such calls of a caller."""
+    plain = (("user-agent", "any"), ("grpc-accept-encoding", "gzip"))
+    assert read_call(plain) is read_call(plain)
+    assert read_call(plain).metadata == ()
     assert read_call(None) is PLAIN
     assert read_call(((SERVER_TIMING, "1"),)).wants_timing

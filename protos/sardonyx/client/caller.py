@@ -11,6 +11,7 @@ from sardonyx.client.budget import RetryBudget
 from sardonyx.client.retry import Deadline, checked_timeout_s
 from sardonyx.client.security import AUTHORIZATION, authorization
 from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Unavailable, Violation
+from sardonyx.names import check_caller_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,8 @@ ROUTING_KEY: Final = "routing-key"
 #: Connections to each address. A connection stays with the worker that took it, so two reach two workers of a server.
 CONNECTIONS: Final = 2
 CONNECTIONS_MAX: Final = 64
+
+_USER_AGENT: Final = "grpc.primary_user_agent"
 
 _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     # gRPC's default of 4 MiB is about 17,000 rows of 30 doubles.
@@ -116,6 +119,8 @@ class Caller(Generic[Channel]):
         connections: how many to each address. A server's workers share its port by connections.
         tls: speak TLS; None: plain text.
         token: what the server knows the caller by, sent with every call.
+        caller: a name for whoever calls, such as ``checkout``: traces and the monitor's page show who calls which
+            interface, and nobody retires one that is called. A server that asks for tokens goes by the token's name.
         allow_insecure_token: send the token in plain text to another machine.
         hedge_after_s: ask again, at another address where there is one, when there has been no answer for so long; the
             first answer counts and the other call is cancelled. None: never. It is for reads that must not wait for a
@@ -134,6 +139,7 @@ class Caller(Generic[Channel]):
         connections: int = CONNECTIONS,
         tls: Tls | None = None,
         token: str | None = None,
+        caller: str | None = None,
         allow_insecure_token: bool = False,
         hedge_after_s: float | None = None,
     ) -> None:
@@ -144,6 +150,8 @@ class Caller(Generic[Channel]):
         self._timeout_s = checked_timeout_s(timeout_s)
         self._hedge_after_s = None if hedge_after_s is None else checked_timeout_s(hedge_after_s, "hedge_after_s")
         self._tls = tls
+        # gRPC puts it before its own user agent.
+        self._agent = () if caller is None else ((_USER_AGENT, check_caller_name(caller)),)
         self._authorization: Metadata = authorization(
             token, addresses, secure=tls is not None, allow_insecure=allow_insecure_token
         )
@@ -162,7 +170,7 @@ class Caller(Generic[Channel]):
             if self._closed:
                 raise closed()
             # Equal options would make two channels one.
-            options = (*_OPTIONS, ("sardonyx.connection", link.number))
+            options = (*_OPTIONS, *self._agent, ("sardonyx.connection", link.number))
             channel = self._channels.setdefault(link, self._open(link.address, options, self._tls))
         return channel
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sardonyx.names import MODEL_NAME
+from sardonyx.names import CALLER_NAME, MODEL_NAME
 from sardonyx_server.access.files import AccessFileError, read_bytes
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ PREFIX: Final = "sdx_"
 TOKEN_BYTES: Final = 32
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _KEYS: Final = {"name", "sha256", "roles", "models", "expires"}
 
 
@@ -133,7 +132,7 @@ def check_name(name: str) -> str:
     Raises:
         ValueError: it is not.
     """
-    if not _NAME.fullmatch(name):
+    if not CALLER_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no caller's name. Use up to 63 letters, digits and ._@- after the first.")
     return name
 

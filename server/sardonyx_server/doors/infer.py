@@ -7,7 +7,7 @@ reading and writing count as stages of the prediction.
 from __future__ import annotations
 
 import time
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -25,7 +25,7 @@ from sardonyx.oip.messages import (
 )
 from sardonyx.telemetry import SPAN_MODEL_INFER, SPAN_MODEL_STREAM_INFER
 from sardonyx_server.bounds import check_parts
-from sardonyx_server.call import PLAIN, ROUTING_KEY, Call, read_call
+from sardonyx_server.call import AGENTS_MAX, ROUTING_KEY, Call, read_call
 from sardonyx_server.doors.stream import pipe
 from sardonyx_server.protobuf import delimited
 from sardonyx_server.telemetry import timing
@@ -67,16 +67,16 @@ class InferDoor(grpc.GenericRpcHandler):
                 partial(self._stream_infer, call)
             ),
         }
-        # Most calls say nothing beside their message: one handler does for all of them.
-        self._plain = {method: make(PLAIN) for method, make in self._make.items()}
+        # Most calls say only who calls: one handler does for all of a caller's.
+        self._plain = lru_cache(AGENTS_MAX)(lambda method, caller: self._make[method](Call(caller=caller)))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Called by gRPC for each call."""
         method = handler_call_details.method
-        if method not in self._plain:
+        if method not in self._make:
             return None
         call = read_call(handler_call_details.invocation_metadata)
-        return self._plain[method] if call is PLAIN else self._make[method](call)
+        return self._make[method](call) if call.metadata else self._plain(method, call.caller)
 
     async def _infer(self, call: Call, data: bytes, context: Context) -> bytes:
         """ModelInfer: one prediction request, its answer or its status."""

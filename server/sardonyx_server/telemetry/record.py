@@ -107,7 +107,7 @@ class Record:
         feed: what was asked: arrays by graph tensor, shape [rows, width]; None where it was not read.
         members: the predictions of several callers that the request carries; None where it is one caller's.
         batch: the run that was shared with others; None where it was not.
-        caller: the name of the caller's token; empty where the server asks for none.
+        caller: the name of the caller's token, or where the server asks for none, the one that the caller gives itself.
         shadowed: only for a shadow's answer.
         captured: taken from the feed when the record is, which then lets go of the feed; the doors leave it out.
     """

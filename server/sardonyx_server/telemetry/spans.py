@@ -124,7 +124,7 @@ class SpanWriter:
                 attribute(names.SERVER_PORT, int_value(address.port)),
             )
         )
-        self._constants: dict[tuple[str, str, int, int, str, str, str], bytes] = {}
+        self._constants: dict[tuple[str, str, int, int, str, str], bytes] = {}
         self._inputs: dict[tuple[str, int], Sequence[_Input]] = {}
         self._batches: dict[str, bytes] = {}
 
@@ -142,7 +142,7 @@ class SpanWriter:
         version, major = (served.version, served.major) if served else (0, 0)
         # The name of a model that does not exist is the caller's text: it must not fill the cache.
         model = served.model if served else ""
-        about = (record.method, model, version, major, record.route, record.code, record.caller)
+        about = (record.method, model, version, major, record.route, record.code)
         constant = self._constants.get(about)
         if constant is None:
             constant = self._constants[about] = self._common + _constant(record)
@@ -153,6 +153,8 @@ class SpanWriter:
         record = kept.record
         written_id = record.prediction_id.encode()
         parts = [_before_id(len(written_id)), written_id]
+        if record.caller:
+            parts.append(_caller(record.caller))
         if record.rows:
             parts.append(_count(_ROWS, record.rows))
         if record.outputs is not None:
@@ -238,8 +240,6 @@ def _constant(record: Record) -> bytes:
         written.append(attribute(names.ERROR_TYPE, text_value(record.code)))
     if record.code in SERVER_ERRORS:
         written.append(_STATUS_ERROR)
-    if record.caller:
-        written.append(attribute(names.CALLER, text_value(record.caller)))
     if record.served is not None:
         written.append(attribute(names.MODEL_NAME, text_value(record.served.model)))
         written.append(attribute(names.MODEL_VERSION, int_value(record.served.version)))
@@ -262,6 +262,11 @@ def _members(members: Coalesced) -> bytes:
 
 
 # Most predictions are of few rows: what is written of these repeats.
+
+
+@lru_cache(maxsize=1024)
+def _caller(name: str) -> bytes:
+    return attribute(names.CALLER, text_value(name))
 
 
 @lru_cache(maxsize=1024)
