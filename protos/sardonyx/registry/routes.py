@@ -9,6 +9,8 @@ The rules, by interface generation:
   itself is neither. A percentage of 0 ends the route of that version, and of no other.
 - Retired: whatever the version took as canary or shadow ends, no rollback leads to it, and no route leads to it again.
   A version that is live is not retired.
+- Major retired: all routes of the generation end, and none leads to it again. The one that calls without a version go
+  to is not retired while another lives. With the last one, the model ends: the next that goes live is its default.
 
 An event that breaks a rule changes nothing but the sequence: the exporter does not write it, and a reader must not
 serve by it.
@@ -89,6 +91,7 @@ class Routes:
         majors: the routes by interface generation.
         approved: versions that somebody answers for.
         retired: versions that may not serve again.
+        retired_majors: generations that may not.
         moments: every move of a live route, oldest first.
     """
 
@@ -97,6 +100,7 @@ class Routes:
     majors: Mapping[int, MajorRoutes] = field(default_factory=dict)
     approved: frozenset[int] = frozenset()
     retired: frozenset[int] = frozenset()
+    retired_majors: frozenset[int] = frozenset()
     moments: tuple[LiveMoment, ...] = ()
 
     @property
@@ -116,6 +120,8 @@ def fold(events: Iterable[Event], routes: Routes | None = None, until: datetime 
 
 
 def _apply(routes: Routes, event: Event) -> Routes:
+    if event.interface_major in routes.retired_majors and event.kind != Event.KIND_RETIRED:
+        return routes
     match event.kind:
         case Event.KIND_APPROVED:
             return replace(routes, approved=routes.approved | {event.version})
@@ -125,6 +131,8 @@ def _apply(routes: Routes, event: Event) -> Routes:
             return _move_share(routes, event)
         case Event.KIND_RETIRED:
             return routes if event.version in routes.live_versions else _retire(routes, event.version)
+        case Event.KIND_MAJOR_RETIRED:
+            return _retire_major(routes, event.interface_major)
         case _:
             # Kinds of a later release: a reader that does not know them must not stumble over them.
             return routes
@@ -170,6 +178,19 @@ def _move_share(routes: Routes, event: Event) -> Routes:
 def _retire(routes: Routes, version: int) -> Routes:
     majors = {major: _without(state, version) for major, state in routes.majors.items()}
     return replace(routes, majors=majors, retired=routes.retired | {version})
+
+
+def _retire_major(routes: Routes, major: int) -> Routes:
+    left = {each: state for each, state in routes.majors.items() if each != major}
+    is_default = major == routes.default_major
+    if is_default and left:
+        return routes
+    return replace(
+        routes,
+        majors=left,
+        default_major=0 if is_default else routes.default_major,
+        retired_majors=routes.retired_majors | {major},
+    )
 
 
 def _without(state: MajorRoutes, version: int) -> MajorRoutes:

@@ -30,6 +30,7 @@ class Wish:
         before: by interface generation, the versions that were live before, the last one first.
         canary: by interface generation, who answers a share beside the live version.
         shadow: by interface generation, who sees a share of what the live version answers.
+        retired: the generations that are served no more.
     """
 
     default_major: int
@@ -37,6 +38,7 @@ class Wish:
     before: Mapping[int, Sequence[int]] = field(default_factory=dict)
     canary: Mapping[int, Share] = field(default_factory=dict)
     shadow: Mapping[int, Share] = field(default_factory=dict)
+    retired: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -101,6 +103,7 @@ class Model:
                 frozenset(wished.get(version.number, ())),
                 routed.get(version.number, frozenset()),
                 version.served.in_flight if version.served else 0,
+                version.major in self.wish.retired,
             )
             for version in self.versions.values()
         ]
@@ -115,12 +118,14 @@ class Model:
         return {number: frozenset(each) for number, each in lanes.items()}
 
     def lead(self, version: Version, lanes: frozenset[Lane]) -> None:
-        """Lead calls to a version that is ready on these lanes; what it had of those beside the live one ends."""
+        """Lead calls to a version that is ready on these lanes; what it had of others ends."""
         served = version.served
         if served is None:
             raise RuntimeError(f"Version {version.number} is ready without a session. This is a bug.")
         if LIVE_LANE in lanes:
             self.routes[version.major] = served
+        elif self.routes.get(version.major) is served:
+            del self.routes[version.major]
         for route, portions in ((CANARY, self.canaries), (SHADOW, self.shadows)):
             lane = next((each for each in lanes if each.route == route), None)
             had = portions.get(version.major)
@@ -131,8 +136,8 @@ class Model:
         self.move_default()
 
     def move_default(self) -> None:
-        """The default goes to a generation only when something answers there."""
-        if self.wish.default_major in self.routes or not self.default_major:
+        """The default goes to a generation only when something answers there, or nothing answers where it is."""
+        if self.wish.default_major in self.routes or self.default_major not in self.routes:
             self.default_major = self.wish.default_major
 
     def _wished(self) -> Mapping[int, set[Lane]]:

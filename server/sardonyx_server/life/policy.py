@@ -25,6 +25,7 @@ class Snapshot:
         wished: the lanes that are to lead to it; none: it is not wished for.
         routed: the lanes that lead to it now.
         in_flight: requests that hold it.
+        retired: whether its generation is served no more.
     """
 
     version: int
@@ -33,14 +34,16 @@ class Snapshot:
     wished: frozenset[Lane]
     routed: frozenset[Lane]
     in_flight: int
+    retired: bool = False
 
     @property
     def due(self) -> frozenset[Lane]:
         """The lanes that a version which is ready should have.
 
-        Those that are wished. The live route is left to it until another version takes it: somebody has to answer.
+        Those that are wished. The live route is left to it until another version takes it: somebody has to answer,
+        as long as the generation is served.
         """
-        return self.wished | (self.routed & {LIVE_LANE})
+        return self.wished if self.retired else self.wished | (self.routed & {LIVE_LANE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,4 +105,5 @@ def _wish(routes: Routes) -> Wish:
         before={major: tuple(reversed(state.previous))[:STAND_INS_MAX] for major, state in routes.majors.items()},
         canary={major: state.canary for major, state in routes.majors.items() if state.canary is not None},
         shadow={major: state.shadow for major, state in routes.majors.items() if state.shadow is not None},
+        retired=routes.retired_majors,
     )
