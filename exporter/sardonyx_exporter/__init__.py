@@ -1,6 +1,6 @@
 """The exporter: from a fitted scikit-learn model to a registered version, and what is live.
 
-    from sardonyx_exporter import canary, export, promote, retire, rollback, shadow, write_stubs
+    from sardonyx_exporter import canary, export, promote, retire, retire_major, rollback, shadow, write_stubs
 
 Nouns in the order in which a model meets them: ``source`` (the model and its data), ``convert`` (to ONNX), ``parity``
 (the proof), ``policies`` (what it does with missing and unknown values), ``evaluation``, ``golden`` rows, ``baseline``,
@@ -8,7 +8,7 @@ Nouns in the order in which a model meets them: ``source`` (the model and its da
 ``stubs`` writes what those callers compile.
 """
 
-from sardonyx_exporter.acts import canary, promote, retire, rollback, shadow
+from sardonyx_exporter.acts import canary, promote, retire, retire_major, rollback, shadow
 from sardonyx_exporter.errors import ConversionFailed, ExportRefused, ParityFailed, SourceRefused
 from sardonyx_exporter.exporting import ExportResult, export
 from sardonyx_exporter.stubs import write_stubs
@@ -23,6 +23,7 @@ __all__ = [
     "export",
     "promote",
     "retire",
+    "retire_major",
     "rollback",
     "shadow",
     "write_stubs",

@@ -35,7 +35,6 @@ def place(registry: Registry, name: str, manifest: Manifest, versions: Sequence[
     manifest.ledger.CopyFrom(number_tensors(manifest.interface, before))
     manifest.interface_digest = digest(manifest.interface)
     first: tuple[int, Verdict] | None = None
-    major = 0
     for other in _predecessors(registry, name, versions):
         verdict = judge(other.interface, manifest.interface, manifest.ledger)
         if not verdict.breaks:
@@ -43,15 +42,19 @@ def place(registry: Registry, name: str, manifest: Manifest, versions: Sequence[
             manifest.verdict.CopyFrom(verdict.message(other.version))
             return verdict
         first = first or (other.version, verdict)
-        major = max(major, other.interface_major)
     version, verdict = first or (0, judge(None, manifest.interface, manifest.ledger))
-    _begin(manifest, major + 1, package_of(name, major + 1, registry.settings().proto_prefix), before)
+    # Those that were retired count: callers may still know them.
+    major = 1 + max((registry.manifest(name, version).interface_major for version in versions), default=0)
+    _begin(manifest, major, package_of(name, major, registry.settings().proto_prefix), before)
     manifest.verdict.CopyFrom(verdict.message(version))
     return verdict
 
 
 def _predecessors(registry: Registry, name: str, versions: Sequence[int]) -> Iterator[Manifest]:
-    """The versions whose callers a new one could take over, those of the default generation first."""
+    """The versions whose callers a new one could take over, those of the default generation first.
+
+    A generation that was retired has none.
+    """
     routes = fold(registry.events(name))
     default = routes.majors.get(routes.default_major)
     if default is not None:
@@ -60,6 +63,8 @@ def _predecessors(registry: Registry, name: str, versions: Sequence[int]) -> Ite
     for version in reversed(versions):
         manifest = registry.manifest(name, version)
         major = manifest.interface_major
+        if major in routes.retired_majors:
+            continue
         if live.get(major, version) == version and (default is None or version != default.live):
             yield manifest
 

@@ -74,6 +74,7 @@ _ACTS: Final = {
     Event.KIND_CANARY: "canary",
     Event.KIND_SHADOW: "shadow",
     Event.KIND_RETIRED: "retired",
+    Event.KIND_MAJOR_RETIRED: "retired",
 }
 
 
@@ -84,7 +85,7 @@ class Act:
     Attributes:
         time: when, in UTC.
         kind: a value of _ACTS.
-        version: of which version.
+        version: of which version; 0 where the whole interface generation was retired.
         major: the interface generation.
         percent: the share that a canary or shadow has from then on, 0 where it ended; None for other acts.
         actor: who did it.

@@ -263,7 +263,8 @@ def test_the_commands_say_it_to_scripts(registry: str) -> None:
         ["shadow", MODEL, "2", "--percent", "-1"],
         ["shadow", MODEL, "2", "--percent", "half"],
         ["retire", MODEL],
-        ["retire", MODEL, "v1"],
+        ["retire", MODEL, "w1"],
+        ["retire", MODEL, "1", "--force"],
     ],
     ids=" ".join,
 )

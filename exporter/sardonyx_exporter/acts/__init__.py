@@ -5,7 +5,19 @@ and append; ``events`` is what they have in common.
 """
 
 from sardonyx_exporter.acts.live import ActResult, promote, rollback
-from sardonyx_exporter.acts.retiring import RetireResult, retire
+from sardonyx_exporter.acts.retiring import UNUSED_FOR, RetireMajorResult, RetireResult, retire, retire_major
 from sardonyx_exporter.acts.shares import ShareResult, canary, shadow
 
-__all__ = ["ActResult", "RetireResult", "ShareResult", "canary", "promote", "retire", "rollback", "shadow"]
+__all__ = [
+    "UNUSED_FOR",
+    "ActResult",
+    "RetireMajorResult",
+    "RetireResult",
+    "ShareResult",
+    "canary",
+    "promote",
+    "retire",
+    "retire_major",
+    "rollback",
+    "shadow",
+]

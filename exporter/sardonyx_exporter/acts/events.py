@@ -70,5 +70,10 @@ def refuse_retired(manifest: Manifest, routes: Routes) -> None:
     Raises:
         RuleBroken: the version was.
     """
+    if manifest.interface_major in routes.retired_majors:
+        raise RuleBroken(
+            f"v{manifest.interface_major} of {manifest.model!r} was retired, and version {manifest.version} with it."
+            " Export it again, and it becomes the next generation."
+        )
     if manifest.version in routes.retired:
         raise RuleBroken(f"Version {manifest.version} of {manifest.model!r} was retired. Export it again to serve it.")

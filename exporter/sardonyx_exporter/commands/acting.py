@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from sardonyx_exporter import acts
 from sardonyx_exporter.commands import options
+from sardonyx_exporter.monitor import DEFAULT_MONITOR
 from sardonyx_exporter.views import acts as views
 
 if TYPE_CHECKING:
@@ -91,14 +93,72 @@ def shadow_command(name: str, version: int, registry: str, *, percent: float, re
     options.say(views.act_data(result), views.share_text(result), as_json=as_json)
 
 
-@click.command("retire", epilog=options.example("sardonyx-exporter retire flight-delay 1 --registry registry/"))
+def _what(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, bool]:
+    """A version, such as 3, or an interface generation, such as v1: its number, and whether it is the latter."""
+    match = re.fullmatch(r"(v?)([1-9][0-9]{0,8})", value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is neither a version, such as 3, nor an interface, such as v1.")
+    return int(match[2]), bool(match[1])
+
+
+RETIRE_EXAMPLE: Final = """
+\b
+Examples:
+  sardonyx-exporter retire flight-delay 1 --registry registry/
+  sardonyx-exporter retire flight-delay v1 --unused-for 30d \\
+      --monitor http://127.0.0.1:8080 --registry registry/
+"""
+
+
+@click.command("retire", epilog=RETIRE_EXAMPLE)
 @_name
-@_version
+@click.argument("what", callback=_what, metavar="VERSION|vMAJOR")
+@click.option(
+    "--monitor",
+    default=DEFAULT_MONITOR,
+    show_default=True,
+    envvar="SARDONYX_MONITOR",
+    help="The monitor's page, which knows who calls an interface (also SARDONYX_MONITOR).",
+)
+@click.option(
+    "--unused-for",
+    default=acts.UNUSED_FOR,
+    show_default=True,
+    metavar="TIME",
+    help="For how long nobody must have called an interface: a number and s, m, h or d.",
+)
+@click.option("--force", is_flag=True, help="Retire an interface whoever calls it; takes a --reason.")
 @options.reason
 @options.registry
 @options.as_json
-def retire_command(name: str, version: int, registry: str, *, reason: str, as_json: bool) -> None:
-    """Say that VERSION of NAME may not serve again; refused while callers get its answers."""
+def retire_command(
+    name: str,
+    what: tuple[int, bool],
+    registry: str,
+    *,
+    monitor: str,
+    unused_for: str,
+    force: bool,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """End a version of NAME, or a whole interface generation, for good.
+
+    A version may not serve again; that is refused while callers get its answers. An interface, such as v1, is answered
+    no more; that is refused while the monitor has seen calls of it lately, and it names the callers.
+    """
+    number, is_major = what
+    if force and not is_major:
+        raise click.UsageError(
+            "--force is for interfaces, such as v1: no route is to lead to a version that is retired."
+        )
     with options.sentences():
-        result = acts.retire(name, version, registry=registry, reason=reason)
-    options.say(views.act_data(result), views.retire_text(result), as_json=as_json)
+        if is_major:
+            ended = acts.retire_major(
+                name, number, registry=registry, monitor=monitor, unused_for=unused_for, force=force, reason=reason
+            )
+            data, text = views.act_data(ended), views.retire_major_text(ended)
+        else:
+            result = acts.retire(name, number, registry=registry, reason=reason)
+            data, text = views.act_data(result), views.retire_text(result)
+    options.say(data, text, as_json=as_json)

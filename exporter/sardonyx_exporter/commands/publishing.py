@@ -123,6 +123,8 @@ def show_command(name: str, version: int | None, registry: str, *, as_json: bool
             raise ModelNotFound(name, store.models())
         manifest = store.manifest(name, version or versions[-1])
         routes = store.routes(name)
-        events = [event for event in store.events(name) if event.version == manifest.version]
+        # Of the version, or of its whole generation.
+        about = ((manifest.version, manifest.interface_major), (0, manifest.interface_major))
+        events = [event for event in store.events(name) if (event.version, event.interface_major) in about]
     tables = [] if as_json else views.show_tables(manifest, routes, events)
     options.say(views.show_data(manifest, routes, events), *tables, as_json=as_json)

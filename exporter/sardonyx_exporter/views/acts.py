@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sardonyx_exporter.acts import ActResult, RetireResult, ShareResult
+    from sardonyx_exporter.acts import ActResult, RetireMajorResult, RetireResult, ShareResult
 
 
-def act_data(result: ActResult | ShareResult | RetireResult) -> dict[str, Any]:
+def act_data(result: ActResult | ShareResult | RetireResult | RetireMajorResult) -> dict[str, Any]:
     """An act, for scripts."""
     return asdict(result)
 
@@ -46,6 +46,16 @@ def retire_text(result: RetireResult) -> str:
     if not result.changed:
         return f"{result.model} version {result.version} is retired already; nothing changed."
     return f"{result.model}: retired version {result.version}. No route leads to it any more, and no rollback."
+
+
+def retire_major_text(result: RetireMajorResult) -> str:
+    """The end of an interface generation, for people."""
+    named = f"v{result.interface_major} of {result.model}"
+    if not result.changed:
+        return f"{named} is retired already; nothing changed."
+    how = "retired by force" if result.forced else "retired"
+    rest = f" What names no version goes to v{result.default_major}." if result.default_major else " Nothing is live."
+    return f"{named} is {how}: servers answer it no more, and nothing of it can go live again.{rest}"
 
 
 def _ended_text(result: ShareResult, named: str) -> str:

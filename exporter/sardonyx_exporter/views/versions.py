@@ -52,7 +52,7 @@ def list_data(entries: Iterable[tuple[Manifest, Routes]]) -> list[dict[str, Any]
             "live": manifest.version in routes.live_versions,
             "default": _is_default(manifest, routes),
             **_shares_data(manifest, routes),
-            "retired": manifest.version in routes.retired,
+            "retired": routes.is_retired(manifest.version, manifest.interface_major),
             "created": manifest.create_time.ToJsonString(),
             "author": manifest.author,
             "primary_metric": manifest.evaluation.primary,
@@ -85,7 +85,7 @@ def show_data(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> di
     return {
         "live": manifest.version in routes.live_versions,
         **_shares_data(manifest, routes),
-        "retired": manifest.version in routes.retired,
+        "retired": routes.is_retired(manifest.version, manifest.interface_major),
         "manifest": _plain(manifest),
         "events": [_plain(event) for event in events],
     }
@@ -256,7 +256,7 @@ def _routes_mark(manifest: Manifest, routes: Routes) -> Text:
         ("default", "green", _is_default(manifest, routes)),
         (f"canary {canary:g} %", "yellow", canary),
         (f"shadow {shadow:g} %", "yellow", shadow),
-        ("retired", "red", manifest.version in routes.retired),
+        ("retired", "red", routes.is_retired(manifest.version, manifest.interface_major)),
     ]
     return Text(", ").join(Text(word, style) for word, style, is_so in marks if is_so)
 

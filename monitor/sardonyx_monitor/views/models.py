@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sardonyx.errors import ModelNotFound
 from sardonyx_monitor.catalog import Model
 from sardonyx_monitor.views import shapes
+from sardonyx_monitor.views.callers import read_interfaces
 from sardonyx_monitor.views.quality import Answers, read_quality, read_quality_series
 from sardonyx_monitor.views.traffic import NO_VERSION, SHADOW, ByVersion, Routed, read_routes, read_total, read_traffic
 from sardonyx_monitor.views.trials import CANARY, percent_of, read_trials
@@ -100,6 +101,7 @@ def _model(
         name=name,
         default_major=model.routes.default_major,
         versions=[_version(query, name, number, model, traffic, routed, charted, window) for number in shown],
+        interfaces=read_interfaces(query, name, model, window.since_ns, window.until_ns),
         idle_versions=sorted(model.versions.keys() - set(shown), reverse=True),
         trials=read_trials(query, name, model, routed, window),
         total=next(iter(traffic.values())) if len(traffic) == 1 else read_total(query, window, name),
@@ -124,7 +126,7 @@ def _version(
         live=number in model.routes.live_versions,
         canary_percent=percent_of(model, number, CANARY),
         shadow_percent=percent_of(model, number, SHADOW),
-        retired=number in model.routes.retired,
+        retired=model.routes.is_retired(number, version.major if version else 0),
         registered=version is not None,
         created_ns=int(version.created_at.timestamp() * 1e9) if version else None,
         author=version.author if version else "",

@@ -173,6 +173,60 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerView:
+    """Who called an interface of a model.
+
+    Attributes:
+        major: the interface generation.
+        caller: the name of its token, or the one that it gives itself; empty where there is none.
+        version: the version that answered it last.
+        requests: how many calls it made.
+        failed: of them, those that the server could not answer.
+        refused: of them, those that were its own mistake.
+        last_ns: when it made the last one.
+    """
+
+    major: int
+    caller: str
+    version: int
+    requests: float
+    failed: float
+    refused: float
+    last_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceView:
+    """One interface generation: the version that is live for it, 0 where there is none, and who calls it."""
+
+    major: int
+    live: int
+    default: bool
+    retired: bool
+    callers: Sequence[CallerView]
+
+
+@dataclass(frozen=True, slots=True)
+class CallersPage:
+    """Who called a model in a span of time.
+
+    Attributes:
+        name: the model's.
+        since_ns, until_ns: from and to.
+        watched_since_ns: the oldest call of any model that the monitor has; None where it has none.
+        whole: whether that is as old as the span: only then does no call seen mean no call made.
+        callers: the newest interface first, and in it the busiest caller.
+    """
+
+    name: str
+    since_ns: int
+    until_ns: int
+    watched_since_ns: int | None
+    whole: bool
+    callers: Sequence[CallerView]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelView:
     """One model with its versions, newest first.
 
@@ -181,6 +235,7 @@ class ModelView:
         default_major: the interface generation that calls without a version go to; 0 where nothing is live.
         versions: those that have a route or had traffic in the window.
         idle_versions: numbers of the others.
+        interfaces: those that are served or were called in the window, newest first, with their callers.
         trials: canaries and shadows beside the live version.
         total: the traffic of all versions, and of calls that no version answered.
         unanswered: calls that no version answered.
@@ -190,6 +245,7 @@ class ModelView:
     default_major: int
     versions: Sequence[VersionView]
     idle_versions: Sequence[int]
+    interfaces: Sequence[InterfaceView]
     trials: Sequence[Trial]
     total: Traffic
     unanswered: Traffic
@@ -232,7 +288,7 @@ class Moment:
     Attributes:
         time_ns: when.
         kind: ``live``, ``rolled back``, ``canary``, ``shadow`` or ``retired``.
-        version: of which version.
+        version: of which version; 0 where the whole interface generation was retired.
         major: the interface generation.
         percent: the share that a canary or shadow has from then on, 0 where it ended; None for the others.
         actor: who did it.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sardonyx_monitor.catalog import Model
-from sardonyx_monitor.views import health, inputs, models, search, shapes, trace, trace_shapes
+from sardonyx_monitor.views import callers, health, inputs, models, search, shapes, trace, trace_shapes
 from sardonyx_monitor.views.traffic import read_traffic_series
 from sardonyx_monitor.views.window import DEFAULT, Window
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sardonyx_monitor.receiver.losses import Losses
     from sardonyx_monitor.store.reader import Query, Reader
     from sardonyx_monitor.store.writer import Writer
+
+
+#: What ``/api/models/<name>/callers`` looks back to.
+CALLERS_WITHIN: Final = "7d"
 
 
 class Views:
@@ -62,6 +66,15 @@ class Views:
         """The newest captured rows of one model: ``version``, ``limit`` and ``window``."""
         window, wanted = _window(address), inputs.Wanted.parse(address)
         return await self._reader.run(inputs.read_inputs, name, wanted, window)
+
+    async def callers(self, name: str, address: Mapping[str, str]) -> shapes.CallersPage:
+        """Who called one model: ``within``, such as ``7d``.
+
+        Raises:
+            ModelNotFound: nobody knows it.
+        """
+        span_ns = callers.span_of(address.get("within") or CALLERS_WITHIN)
+        return await self._reader.run(callers.read_page, self._catalog.snapshot, name, span_ns)
 
     async def traces(self, address: Mapping[str, str]) -> trace_shapes.TracesPage:
         """A search: ``q``, ``model``, ``version``, ``route``, ``status``, ``min_ms`` and ``window``."""

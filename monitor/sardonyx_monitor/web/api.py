@@ -40,6 +40,10 @@ class Api:
         """The newest captured rows of one model: inputs.InputsPage."""
         return to_json(await self._views.inputs(request.path_params["name"], request.query_params))
 
+    async def callers(self, request: Request) -> Response:
+        """Who calls which interface of one model: shapes.CallersPage."""
+        return to_json(await self._views.callers(request.path_params["name"], request.query_params))
+
     async def traces(self, request: Request) -> Response:
         """A search: trace_shapes.TracesPage."""
         return to_json(await self._views.traces(request.query_params))

@@ -43,6 +43,7 @@ def build(views: Views) -> Starlette:
             Route("/api/models", api.models),
             Route("/api/models/{name}", api.model),
             Route("/api/models/{name}/inputs", api.inputs),
+            Route("/api/models/{name}/callers", api.callers),
             Route("/api/traces", api.traces),
             Route("/api/traces/{trace_id}", api.trace),
             Route("/api/health", api.health),

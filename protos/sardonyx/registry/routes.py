@@ -108,6 +108,10 @@ class Routes:
         """The versions that are live, by generation."""
         return tuple(self.majors[major].live for major in sorted(self.majors))
 
+    def is_retired(self, version: int, major: int) -> bool:
+        """Whether a version of a generation may not serve again."""
+        return version in self.retired or major in self.retired_majors
+
 
 def fold(events: Iterable[Event], routes: Routes | None = None, until: datetime | None = None) -> Routes:
     """What the events make of the routes; with ``until``, what they were at that moment."""

@@ -137,24 +137,23 @@ class SpanWriter:
         ]
 
     def _constant(self, record: Record) -> bytes:
-        """What is equal for all spans of one version, route and code: written once for each."""
+        """What is equal for all spans of one version, route and code, written once for each; and who called."""
         served = record.served
         version, major = (served.version, served.major) if served else (0, 0)
-        # The name of a model that does not exist is the caller's text: it must not fill the cache.
+        # The name of a model that does not exist is a caller's text, as its own is: they must not fill the cache.
         model = served.model if served else ""
         about = (record.method, model, version, major, record.route, record.code)
         constant = self._constants.get(about)
         if constant is None:
             constant = self._constants[about] = self._common + _constant(record)
-        return constant if served else constant + attribute(names.MODEL_NAME, text_value(record.model))
+        written = constant if served else constant + attribute(names.MODEL_NAME, text_value(record.model))
+        return written + _caller(record.caller) if record.caller else written
 
     def _rest(self, kept: Kept) -> list[bytes]:
         """What differs in length from span to span."""
         record = kept.record
         written_id = record.prediction_id.encode()
         parts = [_before_id(len(written_id)), written_id]
-        if record.caller:
-            parts.append(_caller(record.caller))
         if record.rows:
             parts.append(_count(_ROWS, record.rows))
         if record.outputs is not None:

@@ -48,7 +48,7 @@ function momentLine(moment, isNamed) {
   return {
     type: "line", x0: moment.time, x1: moment.time, yref: "paper", y0: 0, y1: 1,
     line: { color: versionColour(moment.version), width: 1, dash: "dot" },
-    label: { text: isNamed ? `${ACTS[moment.kind] ?? moment.kind} ${moment.version}${share(moment)}` : "", font: { size: 10, color: versionColour(moment.version) }, textposition: "end", textangle: 0, yanchor: "top", padding: 2 },
+    label: { text: isNamed ? `${ACTS[moment.kind] ?? moment.kind} ${moment.version || `v${moment.major}`}${share(moment)}` : "", font: { size: 10, color: versionColour(moment.version) }, textposition: "end", textangle: 0, yanchor: "top", padding: 2 },
   };
 }
 
