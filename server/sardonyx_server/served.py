@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sardonyx.registry.v1.manifest_pb2 import Manifest
+    from sardonyx.typed import TypedService
     from sardonyx_server.batcher import Batcher
     from sardonyx_server.bounds import Bounds
 
@@ -32,13 +33,22 @@ class Served:
 
     Args:
         manifest: the version's.
+        typed: the messages of its own service; None: it has none.
         batcher: runs its session.
         bounds: how large a request may be.
         released: called when the last request has left.
     """
 
-    def __init__(self, manifest: Manifest, batcher: Batcher, bounds: Bounds, released: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        typed: TypedService | None,
+        batcher: Batcher,
+        bounds: Bounds,
+        released: Callable[[], None],
+    ) -> None:
         self.manifest = manifest
+        self.typed = typed
         self.model = manifest.model
         self.version = manifest.version
         self.major = manifest.interface_major

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 import uvloop
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2
 
-from sardonyx.guard import reading, reading_one, reading_stream
+from sardonyx.guard import reading, reading_one
 from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.serving.v1 import model_service_pb2 as pb
@@ -31,6 +30,7 @@ from sardonyx_server.doors.health import OVERALL, HealthDoor
 from sardonyx_server.doors.infer import InferDoor
 from sardonyx_server.doors.models import ModelsDoor
 from sardonyx_server.doors.oip import OipDoor
+from sardonyx_server.doors.typed import TypedDoor
 from sardonyx_server.drain import Drain
 from sardonyx_server.life.manager import Manager
 from sardonyx_server.life.session import Runtime
@@ -43,6 +43,7 @@ from sardonyx_server.served import Served
 from sardonyx_server.shadow import Shadow
 from sardonyx_server.telemetry.metrics.reporter import Reporter
 from sardonyx_server.telemetry.pipeline import Pipeline
+from sardonyx_server.typed.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from sardonyx_server.telemetry.metrics.counting import Metrics
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+#: The services that every server has.
+STATIC_SERVICES: Final = (oip.SERVICE, models.SERVICE, health.SERVICE)
 #: How long the last refusals have to reach their callers.
 STOP_GRACE_S: Final = 0.5
 #: Of the time for a drain, what is kept for sending the last spans.
@@ -74,11 +77,12 @@ class Worker:
         self._access = Access(config.token_file) if config.token_file else None
         self._health = HealthDoor()
         self._changes: asyncio.Queue[str] = asyncio.Queue()
-        self._manager = Manager(registry, self._serving, runtime, self._changes.put_nowait)
+        self._services = Services()
+        self._manager = Manager(registry, self._serving, runtime, self._changed)
         self._telemetry = Pipeline(config, self._manager.models)
         self._shadow = Shadow(self._manager.models, self._queue, self._telemetry.recorder)
         self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish, config.models)
-        self._port = Port(config, gated(self._handlers(), self._access))
+        self._port = Port(config, gated(self._handlers(), self._access, self._services))
 
     async def run(self) -> None:
         """Serve until told to stop, then drain."""
@@ -149,6 +153,11 @@ class Worker:
             await self._health.set(name, serving=self._answers(name))
             await self._health.set(OVERALL, serving=self._manager.settled)
 
+    def _changed(self, name: str) -> None:
+        """A model may have other versions that answer than before."""
+        self._services.refresh(self._manager.models[name])
+        self._changes.put_nowait(name)
+
     def _answers(self, name: str) -> bool:
         try:
             resolve(self._manager.models, name, "")
@@ -159,7 +168,7 @@ class Worker:
     def _serving(self, loaded: Loaded, released: Callable[[], None]) -> Served:
         """A version behind the worker's queue."""
         batcher = Batcher(loaded.session, loaded.cost, self._queue, self._limits)
-        return Served(loaded.manifest, batcher, self._bounds, released)
+        return Served(loaded.manifest, loaded.typed, batcher, self._bounds, released)
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         """Every service on the port."""
@@ -169,12 +178,13 @@ class Worker:
         )
         handlers = [
             InferDoor(predictor, self._drain),
+            TypedDoor(self._services, predictor),
             OipDoor(self._manager, self._access, self._drain).handler(),
             grpc.method_handlers_generic_handler(models.SERVICE, _model_service(door)),
             grpc.method_handlers_generic_handler(health.SERVICE, _health_service(self._health)),
         ]
         if self._config.reflection:
-            handlers.append(grpc.method_handlers_generic_handler(reflection.SERVICE, _reflection_service()))
+            handlers.extend(reflection.handlers(STATIC_SERVICES, self._services))
         return handlers
 
     def _listen_for_the_end(self) -> None:
@@ -211,12 +221,6 @@ def _model_service(door: ModelsDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any
         name: grpc.unary_unary_rpc_method_handler(reading(method, request, LOG))
         for name, (method, request) in methods.items()
     }
-
-
-def _reflection_service() -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-    reflecting = reflection.reflection_servicer([oip.SERVICE, models.SERVICE, health.SERVICE, reflection.SERVICE])
-    answer = reading_stream(reflecting.ServerReflectionInfo, reflection_pb2.ServerReflectionRequest, LOG)
-    return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(answer)}
 
 
 def _health_service(door: HealthDoor) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:

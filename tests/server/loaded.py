@@ -21,4 +21,4 @@ def load_served(registry: Path, model: str, version: int, queue: RowQueue | None
     """A version of a registry, loaded and proven."""
     loaded = load(Registry(str(registry)), model, version, runtime=Runtime(), enter=lambda _state: None)
     batcher = Batcher(loaded.session, loaded.cost, queue or RowQueue(BOUNDS.rows_max), Limits())
-    return Served(loaded.manifest, batcher, BOUNDS, lambda: None)
+    return Served(loaded.manifest, loaded.typed, batcher, BOUNDS, lambda: None)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sardonyx.registry import Share
 from sardonyx.registry.v1.manifest_pb2 import Manifest
+from sardonyx.typed import typed_service
 from sardonyx_server.life.lanes import CANARY, LIVE_LANE, SHADOW, Lane
 from sardonyx_server.life.model import Model, Wish
 from sardonyx_server.life.policy import Drain, Forget, Load, Restore, Route, Unload, next_action
@@ -60,7 +61,8 @@ def _take(
             version.enter(State.LOADING)
             version.enter(State.VERIFYING)
             manifest = Manifest(model=NAME, version=version.number, interface_major=version.major)
-            version.served, version.failures = Served(manifest, batcher, BOUNDS, lambda: None), 0
+            version.served = Served(manifest, typed_service(manifest), batcher, BOUNDS, lambda: None)
+            version.failures = 0
             version.enter(State.READY)
         case Route():
             model.lead(version, action.lanes)

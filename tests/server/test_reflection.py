@@ -30,7 +30,10 @@ SERVICES = {
     },
     "sardonyx.serving.v1.ModelService": {"ListModels", "GetModel", "GetServer"},
     "grpc.health.v1.Health": {"Check", "Watch"},
+    "grpc.reflection.v1.ServerReflection": {"ServerReflectionInfo"},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo"},
+    "arrival.v1.ArrivalService": {"Predict", "PredictBatch"},
+    "flight_delay.v1.FlightDelayService": {"Predict", "PredictBatch"},
 }
 
 

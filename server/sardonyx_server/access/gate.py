@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from sardonyx_server.access.access import Access
+    from sardonyx_server.typed.services import Services
 
 #: What probes call, who have no token: that a process lives, and whether it is ready, are no secrets.
 OPEN: Final = frozenset(
@@ -36,23 +37,32 @@ BY_MODEL: Final = frozenset(
 )
 
 
-def gated(handlers: Sequence[grpc.GenericRpcHandler], access: Access | None) -> list[grpc.GenericRpcHandler]:
-    """The handlers behind a gate; as they are where there is nobody to ask."""
-    return list(handlers) if access is None else [_Gate(handlers, access)]
+def gated(
+    handlers: Sequence[grpc.GenericRpcHandler], access: Access | None, services: Services
+) -> list[grpc.GenericRpcHandler]:
+    """The handlers behind a gate; as they are where there is nobody to ask.
+
+    Args:
+        handlers: who answers.
+        access: who may ask; None: everyone.
+        services: the models' own, whose calls are about one model each.
+    """
+    return list(handlers) if access is None else [_Gate(handlers, access, services)]
 
 
 class _Gate(grpc.GenericRpcHandler):
     """Finds a method's handler, or the refusal to call it. Every method that is not named above takes ``read``."""
 
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], access: Access) -> None:
+    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], access: Access, services: Services) -> None:
         self._handlers = handlers
         self._access = access
+        self._services = services
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Called by gRPC for each call."""
         method = handler_call_details.method
         try:
-            if method in BY_MODEL:
+            if method in BY_MODEL or self._services.find(method[1:].rpartition("/")[0]):
                 self._access.identify(handler_call_details.invocation_metadata)
             elif method not in OPEN:
                 self._access.check(handler_call_details.invocation_metadata, Role.READ, None)

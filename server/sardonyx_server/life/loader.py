@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import NotFound, RegistryError
+from sardonyx.typed import typed_service
 from sardonyx_server.life import golden
 from sardonyx_server.life.graph import GraphRefused, check_graph
 from sardonyx_server.life.session import ProviderMissing, Session
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sardonyx.registry import Registry
     from sardonyx.registry.v1.manifest_pb2 import Manifest
+    from sardonyx.typed import TypedService
     from sardonyx_server.life.session import Runtime
 
 #: Runs of each kind before a version is ready; the last of them are timed.
@@ -51,11 +53,19 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A version that may serve."""
+    """A version that may serve.
+
+    Attributes:
+        manifest: the version's.
+        session: runs its graph.
+        cost: how long its runs take.
+        typed: the messages of its own service; None for a manifest that gives its inputs no numbers.
+    """
 
     manifest: Manifest
     session: Session
     cost: Cost
+    typed: TypedService | None
 
 
 def load(registry: Registry, model: str, version: int, *, runtime: Runtime, enter: Callable[[State], None]) -> Loaded:
@@ -83,7 +93,7 @@ def load(registry: Registry, model: str, version: int, *, runtime: Runtime, ente
         golden.replay(manifest, session)
     except golden.GoldenMismatch as error:
         raise LoadFailed(str(error), may_pass=False) from error
-    return Loaded(manifest, session, _warm_up(manifest, session))
+    return Loaded(manifest, session, _warm_up(manifest, session), _typed(manifest))
 
 
 def _build(manifest: Manifest, graph: bytes, runtime: Runtime) -> Session:
@@ -97,6 +107,17 @@ def _build(manifest: Manifest, graph: bytes, runtime: Runtime) -> Session:
     except Exception as error:
         # ONNX Runtime raises a dozen types, some of which derive from Exception alone.
         reason = f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}. Export the version again."
+        raise LoadFailed(reason, may_pass=False) from error
+
+
+def _typed(manifest: Manifest) -> TypedService | None:
+    if not manifest.ledger.entries:
+        return None
+    try:
+        return typed_service(manifest)
+    except Exception as error:
+        # protobuf raises TypeError for whatever it does not take.
+        reason = f"No service can be made of the interface: {str(error).splitlines()[0]}. Export the version again."
         raise LoadFailed(reason, may_pass=False) from error
 
 

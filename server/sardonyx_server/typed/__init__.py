@@ -1,0 +1,1 @@
+"""Every model's own service at run time: which there are (``services``), what a request asks (``questions``)."""

@@ -1,0 +1,134 @@
+"""Typed requests as questions: one row of named fields, or many rows as columns.
+
+A field that the version which answers does not know is passed over. Within a generation only inputs that may be left
+out are ever added, so the answer is what that version has to say; to refuse would break new callers whenever a version
+is rolled back. It is said in the trailer ``sardonyx-unknown-fields``, by the fields' numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from sardonyx.errors import InvalidInput, Violation
+from sardonyx.guard import parse
+from sardonyx.typed.columns import read_columns, write_columns
+from sardonyx.typed.rows import read_row, write_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from sardonyx.typed import InputField, OutputField
+    from sardonyx_server.served import Served
+    from sardonyx_server.telemetry.record import Record
+    from sardonyx_server.typed.services import Generation
+
+    Array = npt.NDArray[Any]
+
+#: How many numbers of unknown fields are named.
+UNKNOWN_NAMED_MAX: Final = 16
+
+
+class _Typed:
+    """What both forms have in common.
+
+    Attributes:
+        unknown: the numbers of fields that the version which answers does not know, ascending.
+    """
+
+    __slots__ = ("_generation", "_request", "model", "prediction_id", "routing_key", "selector", "unknown")
+
+    def __init__(self, generation: Generation, request: Any) -> None:
+        self._generation = generation
+        self._request = request
+        self.model = generation.model
+        self.selector = generation.selector
+        self.prediction_id: str = request.prediction_id
+        self.routing_key: str = request.routing_key
+        self.unknown: Sequence[int] = ()
+
+    def _decode(
+        self, served: Served, message: Any, values: Mapping[str, Array], where: str
+    ) -> tuple[Mapping[str, Array], int, None]:
+        """Checked against the version that answers; a refusal speaks of fields by the names that callers compiled."""
+        fields = self._generation.typed.form.inputs
+        self.unknown = _unknown(served, message, values, fields)
+        try:
+            decoded = served.decoder.decode_values(values, 1 if where == "features" else None)
+        except InvalidInput as error:
+            raise _in_their_words(error, fields, where) from None
+        return decoded.feed, decoded.rows, None
+
+    def _answers(self, served: Served, outputs: Sequence[Array]) -> tuple[list[OutputField], dict[str, Array]]:
+        """The fields that the version fills, and what it says, by the outputs' names."""
+        answers = {each.name: values for each, values in zip(served.manifest.interface.outputs, outputs, strict=True)}
+        return [field for field in self._generation.typed.form.outputs if field.tensor.name in answers], answers
+
+    def _finish(self, response: Any, served: Served, record: Record) -> bytes:
+        response.model_version = served.version
+        response.route = record.route
+        response.prediction_id = record.prediction_id
+        written: bytes = response.SerializeToString()
+        return written
+
+
+class RowQuestion(_Typed):
+    """A PredictRequest: one row."""
+
+    __slots__ = ()
+
+    def __init__(self, generation: Generation, data: bytes) -> None:
+        super().__init__(generation, parse(data, generation.typed.predict_request))
+
+    def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
+        """The arrays by graph tensor, and that it is one row; InvalidInput names all that is wrong."""
+        features = self._request.features
+        return self._decode(served, features, read_row(features, self._generation.typed.form.inputs), "features")
+
+    def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
+        """A PredictResponse's bytes."""
+        response = self._generation.typed.predict_response()
+        write_row(response.prediction, *self._answers(served, outputs))
+        return self._finish(response, served, record)
+
+
+class ColumnsQuestion(_Typed):
+    """A PredictBatchRequest: many rows."""
+
+    __slots__ = ()
+
+    def __init__(self, generation: Generation, data: bytes) -> None:
+        super().__init__(generation, parse(data, generation.typed.batch_request))
+
+    def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
+        """The arrays by graph tensor, and how many rows; InvalidInput names all that is wrong."""
+        columns = self._request.columns
+        return self._decode(served, columns, read_columns(columns, self._generation.typed.form.inputs), "columns")
+
+    def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
+        """A PredictBatchResponse's bytes."""
+        response = self._generation.typed.batch_response()
+        write_columns(response.predictions, *self._answers(served, outputs))
+        return self._finish(response, served, record)
+
+
+def _unknown(served: Served, message: Any, values: Mapping[str, Array], fields: Iterable[InputField]) -> Sequence[int]:
+    """Fields that nobody here knows, and those that only a newer version than the one that answers does."""
+    unknown = UnknownFieldSet(message)
+    numbers = {unknown[index].field_number for index in range(len(unknown))}
+    known = served.decoder.names
+    numbers.update(field.number for field in fields if field.tensor.name in values and field.tensor.name not in known)
+    return sorted(numbers)[:UNKNOWN_NAMED_MAX]
+
+
+def _in_their_words(error: InvalidInput, fields: Iterable[InputField], where: str) -> InvalidInput:
+    names = {f"inputs[{field.tensor.name}]": f"{where}.{field.name}" for field in fields}
+    return InvalidInput(
+        [
+            Violation(names.get(each.field, each.field), each.description, None if where == "features" else each.row)
+            for each in error.violations
+        ]
+    )
