@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +87,15 @@ def test_an_id_that_cannot_be_kept_is_refused(prediction_id: Any) -> None:
         request_id(prediction_id)
     assert request_id("order-1") == "order-1"
     assert request_id(None) != request_id(None)
+
+
+def test_what_may_be_left_out_is_missing() -> None:
+    """An input that may be left out is NaN in every row where it is, and any other is asked for."""
+    info = ModelInfo("m", (), (TensorInfo("x", "FP64", 0), TensorInfo("wind", "FP32", 0, optional=True)), (), (), {})
+    for data in ({"x": [1.0, 2.0]}, [{"x": 1.0}, {"x": 2.0}], pd.DataFrame({"x": [1.0, 2.0]})):
+        columns = columns_of(data, info)
+        assert list(columns["x"]) == [1.0, 2.0]
+        assert columns["wind"].dtype == np.float32
+        assert np.isnan(columns["wind"]).tolist() == [True, True]
+    with pytest.raises(InvalidInput, match="x"):
+        columns_of({"wind": [1.0]}, info)

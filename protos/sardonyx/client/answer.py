@@ -22,11 +22,13 @@ class TensorInfo:
         name: its name.
         datatype: FP32, FP64, INT32, INT64, BOOL or BYTES; of servers that are not sardonyx, maybe another.
         width: 0 for one scalar a row, k for k values a row.
+        optional: whether an input may be left out; then it is missing in every row.
     """
 
     name: str
     datatype: str
     width: int
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,9 @@ def _columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
     raw = _raw_columns(data, info)
     _check_names(raw, info)
     violations: list[Violation] = []
-    columns = {tensor.name: _column(raw[tensor.name], tensor, violations) for tensor in info.inputs}
+    columns = {
+        tensor.name: _column(raw[tensor.name], tensor, violations) for tensor in info.inputs if tensor.name in raw
+    }
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         violations.append(Violation("inputs", f"the columns have different lengths: {lengths}. Give one value a row."))
@@ -81,6 +83,11 @@ def _columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
         violations.append(Violation("inputs", "there are no rows. Give one at least."))
     if violations:
         raise InvalidInput(violations)
+    rows = next(iter(lengths.values()))
+    for tensor in info.inputs:
+        if tensor.name not in columns:
+            # What may be left out is a number that may be missing.
+            columns[tensor.name] = np.full(rows, math.nan, DTYPES[tensor.datatype])
     return columns
 
 
@@ -126,7 +133,8 @@ def _from_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 def _check_names(raw: Mapping[str, Any], info: ModelInfo) -> None:
     known = [tensor.name for tensor in info.inputs]
-    violations = [Violation(f"inputs[{name}]", "missing. Give one value a row.") for name in known if name not in raw]
+    needed = [tensor.name for tensor in info.inputs if not tensor.optional]
+    violations = [Violation(f"inputs[{name}]", "missing. Give one value a row.") for name in needed if name not in raw]
     for name in raw:
         if name not in known:
             near = nearest(name, known)

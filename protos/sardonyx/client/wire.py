@@ -13,7 +13,7 @@ from sardonyx.errors import SardonyxError
 from sardonyx.oip.tensors import decode_contents, decode_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from sardonyx.oip import messages as oip
 
@@ -85,16 +85,17 @@ def _outputs(response: oip.ModelInferResponse) -> dict[str, Array]:
 def read_metadata(response: oip.ModelMetadataResponse) -> ModelInfo:
     """A model's interface."""
     properties = dict(response.properties)
+    optional = frozenset(json.loads(properties.get("sardonyx_optional_inputs", "[]")))
     return ModelInfo(
         name=response.name,
         versions=tuple(response.versions),
-        inputs=tuple(_tensor(tensor) for tensor in response.inputs),
+        inputs=tuple(_tensor(tensor, optional) for tensor in response.inputs),
         outputs=tuple(_tensor(tensor) for tensor in response.outputs),
         classes=tuple(json.loads(properties.get("sardonyx_classes", "[]"))),
         properties=properties,
     )
 
 
-def _tensor(tensor: oip.ModelMetadataResponse.TensorMetadata) -> TensorInfo:
+def _tensor(tensor: oip.ModelMetadataResponse.TensorMetadata, optional: Container[str] = ()) -> TensorInfo:
     width = tensor.shape[1] if len(tensor.shape) == 2 else 0
-    return TensorInfo(tensor.name, tensor.datatype, max(width, 0))
+    return TensorInfo(tensor.name, tensor.datatype, max(width, 0), tensor.name in optional)

@@ -120,4 +120,5 @@ def _properties(served: Served) -> Mapping[str, str]:
         "sardonyx_interface_digest": served.manifest.interface_digest,
         "sardonyx_task": Task.Name(interface.task).removeprefix("TASK_").lower(),
         "sardonyx_classes": json.dumps(classes),
+        "sardonyx_optional_inputs": json.dumps([tensor.name for tensor in interface.inputs if tensor.optional]),
     }
