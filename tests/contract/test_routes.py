@@ -21,6 +21,7 @@ KINDS = [
     Event.KIND_CANARY,
     Event.KIND_SHADOW,
     Event.KIND_RETIRED,
+    Event.KIND_MAJOR_RETIRED,
 ]
 
 
@@ -46,6 +47,10 @@ def _shadow(version: int, percent: float, *, major: int = 1) -> Event:
 
 def _retired(version: int) -> Event:
     return _event(Event.KIND_RETIRED, version)
+
+
+def _major_retired(major: int) -> Event:
+    return Event(kind=Event.KIND_MAJOR_RETIRED, interface_major=major)
 
 
 def _dated(events: list[Event]) -> list[Event]:
@@ -137,6 +142,28 @@ def test_a_version_may_be_retired_once_it_is_not_live() -> None:
     assert fold(_dated(events)).majors == {1: MajorRoutes(2)}
 
 
+def test_a_retired_generation_has_no_routes() -> None:
+    """Whatever it had ends, whatever comes later leads nowhere, and the other generations are as they were."""
+    lived = [_live(1), _live(2, major=2), _canary(3, 10, major=2), _shadow(5, 1)]
+    later = [_live(1), _back(1), _canary(5, 10), _shadow(5, 10)]
+    end = Event(kind=Event.KIND_LIVE, version=2, interface_major=2, moves_default_major=True)
+    routes = fold(_dated([*lived, end, _major_retired(1), *later]))
+
+    assert routes.majors == {2: MajorRoutes(2, canary=Share(3, 10))}
+    assert (routes.default_major, routes.retired_majors) == (2, frozenset({1}))
+    assert routes.is_retired(9, 1)
+    assert not routes.is_retired(9, 2)
+
+
+def test_the_default_generation_ends_last() -> None:
+    """Beside others it is not retired; after the last one has ended, the next that goes live is the default."""
+    beside = fold(_dated([_live(1), _live(2, major=2), _major_retired(1)]))
+    assert (set(beside.majors), beside.default_major, beside.retired_majors) == ({1, 2}, 1, frozenset())
+    alone = fold(_dated([_live(1), _major_retired(1)]))
+    assert (alone.majors, alone.default_major) == ({}, 0)
+    assert fold([_live(7, major=3)], alone).default_major == 3
+
+
 # A version has one interface, as the registry's manifests have it: its number modulo two.
 LOGS = st.lists(
     st.builds(
@@ -159,6 +186,8 @@ def test_a_fold_of_routes_can_be_continued(events: list[Event], at: int) -> None
 def test_what_can_never_be(events: list[Event]) -> None:
     """Whatever the log: no live version is a canary or shadow, shares are in (0, 100], nothing leads to the retired."""
     routes = fold(events)
+    assert routes.retired_majors.isdisjoint(routes.majors)
+    assert (routes.default_major in routes.majors) if routes.majors else not routes.default_major
     for state in routes.majors.values():
         shares = [share for share in (state.canary, state.shadow) if share is not None]
         assert all(0 < share.percent <= 100 for share in shares)

@@ -19,11 +19,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     TraceServiceServicer,
     add_TraceServiceServicer_to_server,
 )
+from sklearn.linear_model import LinearRegression
 
 from sardonyx import telemetry
 from sardonyx.oip import messages as oip
 from sardonyx.serving.v1 import model_service_pb2 as serving
-from sardonyx_exporter import canary, promote, retire, rollback, shadow
+from sardonyx_exporter import canary, export, promote, retire, retire_major, rollback, shadow
 from server.scene import (
     ALONE,
     PATIENCE_S,
@@ -39,6 +40,7 @@ from server.scene import (
     infer,
     regressor_request,
     states_of,
+    target_of,
     value_of,
     wait_until,
 )
@@ -237,6 +239,29 @@ def test_a_retired_version_leaves(registry: Path, channel: grpc.Channel) -> None
     wait_until(lambda: routes_of(channel).get(2) == (["shadow"], 0, 1), "version 2 is the shadow")
     retire(MODEL, 2, registry=str(registry))
     wait_until(lambda: states_of(channel, MODEL).keys() == {1}, "version 2 is unloaded")
+
+
+def test_a_retired_interface_is_gone(registry: Path, channel: grpc.Channel) -> None:
+    """Its calls are NOT_FOUND with what is served, its versions leave memory, and a restart brings none of it back."""
+    wide = array_of(32, rows=40)
+    both = np.hstack([wide, wide])
+    source = LinearRegression().fit(both, target_of(wide))
+    export(source, name=MODEL, holdout=(both, target_of(wide)), registry=str(registry))
+    promote(MODEL, 4, registry=str(registry), default_major=True)
+    newer = regressor_request(both[:1], model=MODEL)
+    wait_until(lambda: answers(channel, newer), "v2 answers what names no version")
+    assert routed(channel, version="v1") == (1, "live")
+    retire_major(MODEL, 1, registry=str(registry), force=True, reason="a test")
+    wait_until(lambda: states_of(channel, MODEL).keys() == {4}, "version 1 is unloaded")
+    with running_server(registry, *FAST) as address, grpc.insecure_channel(address) as again:
+        wait_until(lambda: answers(again, newer), "v2 answers after a restart")
+        for each in (channel, again):
+            for selector, served in (("v1", "Routes are 'v2' or '4'"), ("1", "There is '4'")):
+                request = request_of(version=selector)
+                refused = failure_of(lambda each=each, request=request: infer(each, request))  # type: ignore[misc]
+                assert refused.code is grpc.StatusCode.NOT_FOUND
+                assert served in refused.message
+            assert infer(each, newer).model_version == "4"
 
 
 def test_every_worker_follows(registry: Path) -> None:
