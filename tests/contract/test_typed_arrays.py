@@ -77,6 +77,29 @@ def test_a_newer_callers_columns_are_passed_over() -> None:
     assert {name: values.tolist() for name, values in found.items()} == {"a": [1.0, 2.0]}
 
 
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        b"\x50\xff\x7f",
+        b"\x51" + bytes(8),
+        b"\x52\x02hi",
+        b"\x55" + bytes(4),
+        b"\x53\x58\x01\x63\x61" + bytes(8) + b"\x64\x54",
+    ],
+    ids=["varint", "64 bits", "bytes", "32 bits", "groups"],
+)
+def test_a_field_of_any_wire_type_is_passed_over(unknown: bytes) -> None:
+    """Whatever else is in the message, before a column or behind it, the column is read."""
+    interface = pb.Interface(inputs=[pb.Input(name="a", datatype=pb.DATATYPE_FP64)])
+    service = typed_service(form("m", "m.v1", interface, number_tensors(interface, pb.Ledger())))
+    columns = service.batch_request().columns
+    columns.a.extend([1.0, 2.0])
+    known = columns.SerializeToString()
+    for data in (unknown + known, known + unknown, unknown * 2 + known + unknown):
+        found = read_columns(type(columns).FromString(data), service.form.inputs)
+        assert {name: values.tolist() for name, values in found.items()} == {"a": [1.0, 2.0]}
+
+
 # ---------------------------------------------------------------------------------------------------------------- rows
 
 

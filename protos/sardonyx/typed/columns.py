@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_PACKED: Final = 2
-#: How many bytes a value of each wire type takes; None where the bytes say it.
-_LENGTHS: Final = {0: None, 1: 8, _PACKED: None, 5: 4}
+_VARINT, _PACKED, _GROUP, _GROUP_END = 0, 2, 3, 4
+#: How many bytes a value of each other wire type takes.
+_LENGTHS: Final = {1: 8, 5: 4}
 
 
 def write_column(number: int, datatype: int, values: Array) -> bytes:
@@ -92,8 +92,18 @@ def _values(field: InputField, data: bytes, position: int, length: int) -> Array
 
 
 def _skip(data: bytes, position: int, wire_type: int) -> int:
-    length = _LENGTHS[wire_type]
-    return _read_varint(data, position)[1] if length is None else position + length
+    """Where a value that is passed over ends; protobuf has read it before, and bounds how deep groups go."""
+    if wire_type == _VARINT:
+        return _read_varint(data, position)[1]
+    if wire_type == _PACKED:
+        length, position = _read_varint(data, position)
+        return position + length
+    if wire_type != _GROUP:
+        return position + _LENGTHS[wire_type]
+    tag, position = _read_varint(data, position)
+    while tag & 7 != _GROUP_END:
+        tag, position = _read_varint(data, _skip(data, position, tag & 7))
+    return position
 
 
 def _varint(number: int) -> bytes:
