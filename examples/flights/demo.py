@@ -2,6 +2,7 @@
 
 Trains two models on January and February 2013, exports both, serves the better one, replays April as single gRPC
 requests, reports each truth once its flight has landed, retrains, swaps the version while requests run, replays May.
+In May the weather joins the inputs: that is another interface, v2, served beside v1, whose callers go on calling it.
 Then it goes on until Ctrl-C; with --once it ends. Either way it prints a summary and leaves no process behind.
 """
 

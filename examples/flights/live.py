@@ -1,4 +1,8 @@
-"""The model's life while it serves: April as traffic, the truth behind it, the retraining, the swap, May."""
+"""The model's life while it serves: April as traffic, the truth behind it, the retraining, the swap, May.
+
+In the middle of May the weather joins the inputs. Nobody who calls knows of it, so that this is another interface: it
+is served beside the first, whose callers go on as they did.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,9 @@ import json
 import time
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from flights.data import TARGET, as_flights
+from flights.data import FEATURES, FEATURES_AND_WEATHER, TARGET, as_flights
 from flights.processes import Child
 from flights.replay import Replay
 from flights.train import MODEL
@@ -18,6 +22,7 @@ from sardonyx import AsyncClient, AsyncOutcomes
 from sardonyx_exporter import promote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
@@ -31,6 +36,11 @@ if TYPE_CHECKING:
 RETRAIN_DAY: Final = 8
 #: ... and its version is promoted on the morning of this one.
 PROMOTE_DAY: Final = 29
+#: The weather joins the inputs on the morning of this day of May; the training begins with the month.
+WEATHER_DAY: Final = 15
+#: Who calls: as they always did, and with the weather.
+OLD_CALLER: Final = "gate-display"
+NEW_CALLER: Final = "rebooking"
 #: Requests a second of the replay that does not end: the machine is left to whoever looks at the page.
 RATE_AFTERWARDS: Final = 50.0
 READY_TIMEOUT_S: Final = 60.0
@@ -66,33 +76,49 @@ class Life:
 
     Attributes:
         retrained: the version that came of the retraining; None until it is there.
+        weathered: the version that is asked with the weather; None until it is there.
     """
 
     def __init__(self, setting: Setting, screen: Screen, tally: Tally) -> None:
         self.retrained: int | None = None
+        self.weathered: int | None = None
         self._setting = setting
         self._screen = screen
         self._tally = tally
         self._known: list[Flight] = []
 
     async def live(self, *, once: bool) -> None:
-        """Replay April, retrain, swap, replay May; then, unless it is to be once, the months after it, on and on."""
-        async with AsyncClient(self._setting.server) as client, AsyncOutcomes(self._setting.otlp) as outcomes:
-            await _ready(client)
-            replay = Replay(MODEL, client, outcomes, self._tally, self._learn)
-            await self._april(replay)
-            may = self._months(5, 5)
-            self._screen.say(f"Replaying the {len(may):,} flights of May")
-            await self._replay(replay, may, self._setting.rate)
+        """Replay April, retrain, swap, replay May, with the weather from its middle on.
+
+        Then, unless it is to be once, the months after it, on and on.
+        """
+        setting = self._setting
+        async with (
+            AsyncClient(setting.server, caller=OLD_CALLER) as old,
+            AsyncClient(setting.server, caller=NEW_CALLER) as new,
+            AsyncOutcomes(setting.otlp) as outcomes,
+        ):
+            await _ready(old, "v1")
+            callers = self._callers(old, new, outcomes)
+            await self._april(callers[0])
+            await self._may(callers, new)
             if not once:
-                await self._go_on(replay, client, outcomes)
-            await replay.land_all()
+                await self._go_on(callers, lambda: self._callers(old, new, outcomes))
+            await _land_all(callers)
+
+    def _callers(self, old: AsyncClient, new: AsyncClient, outcomes: AsyncOutcomes) -> tuple[Replay, Replay]:
+        """Who asks as always, and who asks with the weather."""
+        return (
+            Replay(MODEL, "v1", old, outcomes, self._tally, self._learn),
+            Replay(MODEL, "v2", new, outcomes, self._tally, self._learn),
+        )
 
     async def _april(self, replay: Replay) -> None:
         april, rate = self._months(4, 4), self._setting.rate
         early, late = april["day"] < RETRAIN_DAY, april["day"] >= PROMOTE_DAY
         self._screen.say(
-            f"Replaying the {len(april):,} flights of April: each is a request, and a reported truth once it has landed"
+            f"{OLD_CALLER} asks for the {len(april):,} flights of April: each is a request, and a reported truth once"
+            " it has landed"
         )
         await self._replay(replay, april[early], rate)
         retraining = asyncio.create_task(self._retrain())
@@ -103,50 +129,108 @@ class Life:
         promoting = asyncio.to_thread(self._promote, self.retrained)
         await asyncio.gather(self._replay(replay, april[late], rate), promoting)
 
+    async def _may(self, callers: tuple[Replay, Replay], new: AsyncClient) -> None:
+        may, rate = self._months(5, 5), self._setting.rate
+        early = may["day"] < WEATHER_DAY
+        self._screen.say(f"{OLD_CALLER} asks for the first of the {len(may):,} flights of May")
+        training = asyncio.create_task(self._let_weather_join())
+        await self._replay(callers[0], may[early], rate)
+        if not training.done():
+            self._screen.say("The flights wait for the version that knows the weather")
+        self.weathered = await training
+        await asyncio.to_thread(self._publish, self.weathered)
+        await _ready(new, "v2")
+        self._screen.say(
+            f"{NEW_CALLER} asks v2, with the weather, for every other flight of the rest of May; {OLD_CALLER} asks v1"
+            " for the others, as always"
+        )
+        await self._replay_both(callers, may[~early], rate)
+
     async def _retrain(self) -> int:
-        """Retrain and export, in a process of its own, with the truths as they were reported; the new version."""
-        setting = self._setting
-        truths, result = setting.folder / "truths.csv", setting.folder / "retrained.json"
-        _write(truths, self._known)
+        """Retrain and export with the truths as they were reported; the new version."""
         self._screen.say(f"Retraining meanwhile, with the {len(self._known):,} truths reported so far")
-        with Child(
-            "flights.train",
-            *("--kind", setting.kind, "--sample", setting.share),
-            *("--truths", truths, "--registry", setting.registry, "--result", result),
-            logs=setting.folder,
-        ) as child:
-            await child.finish()
-        written = json.loads(result.read_text(encoding="utf-8"))
+        written = await self._train("retrained")
         self._screen.say(
             f"Version {written['version']} is exported; it is a {written['verdict']} of the same interface"
         )
         return int(written["version"])
 
+    async def _let_weather_join(self) -> int:
+        """Train the same kind of model with more inputs, and export it; the new version."""
+        self._screen.say(
+            f"Training meanwhile with the weather, and with the {len(self._known):,} truths reported so far"
+        )
+        written = await self._train("weather", "--weather")
+        self._screen.say(f"Version {written['version']} is exported; for those who call v1 it is {written['verdict']}:")
+        for reason in written["reasons"]:
+            self._screen.note(reason)
+        return int(written["version"])
+
+    async def _train(self, name: str, *options: str) -> dict[str, Any]:
+        """Train and export in a process of its own; what it says of the version."""
+        setting = self._setting
+        truths, result = setting.folder / f"{name}.csv", setting.folder / f"{name}.json"
+        _write(truths, self._known)
+        with Child(
+            "flights.train",
+            *("--kind", setting.kind, "--sample", setting.share),
+            *("--truths", truths, "--registry", setting.registry, "--result", result),
+            *options,
+            logs=setting.folder,
+        ) as child:
+            await child.finish()
+        written: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        return written
+
     def _promote(self, version: int) -> None:
         promote(MODEL, version, registry=str(self._setting.registry), reason="retrained with the truths of April")
         self._screen.say(f"Version {version} is promoted, while requests run")
 
+    def _publish(self, version: int) -> None:
+        registry = str(self._setting.registry)
+        promote(MODEL, version, registry=registry, default_major=True, reason="the weather joins the inputs")
+        self._screen.say(
+            f"Version {version} is promoted: v2 is served beside v1, and whoever names no version is led to it"
+        )
+
     def _learn(self, reported: list[Flight]) -> None:
-        if self.retrained is None:
+        if self.weathered is None:
             self._known += reported
 
-    async def _go_on(self, replay: Replay, client: AsyncClient, outcomes: AsyncOutcomes) -> None:
+    async def _go_on(self, callers: tuple[Replay, Replay], anew: Callable[[], tuple[Replay, Replay]]) -> None:
         """June to December, then year after year, under new ids; never ends."""
         rate = self._setting.rate or RATE_AFTERWARDS
         self._screen.say(f"Replaying on, {rate:g} requests a second; [bold]Ctrl-C[/bold] ends it with the summary")
-        await self._replay(replay, self._months(6, 12), rate)
+        await self._replay_both(callers, self._months(6, 12), rate)
         for year in count(2):
-            await replay.land_all()
+            await _land_all(callers)
             self._screen.say("Replaying the year from its start, under new ids")
-            replay = Replay(MODEL, client, outcomes, self._tally, self._learn)
-            await self._replay(replay, self._months(1, 12), rate, prefix=f"{year}-")
+            callers = anew()
+            await self._replay_both(callers, self._months(1, 12), rate, prefix=f"{year}-")
 
-    async def _replay(self, replay: Replay, flights: pd.DataFrame, rate: float | None, prefix: str = "") -> None:
+    async def _replay(self, replay: Replay, flights: pd.DataFrame, rate: float | None) -> None:
         with self._screen.replaying(len(flights), self._tally) as follow:
-            await replay.run(as_flights(flights, prefix), follow, rate)
+            await replay.run(as_flights(flights), follow, rate)
+
+    async def _replay_both(
+        self, callers: tuple[Replay, Replay], flights: pd.DataFrame, rate: float | None, prefix: str = ""
+    ) -> None:
+        """Each asks for every other flight."""
+        each = None if rate is None else rate / len(callers)
+        features = (FEATURES, FEATURES_AND_WEATHER)
+        with self._screen.replaying(len(flights), self._tally) as follow:
+            async with asyncio.TaskGroup() as asking:
+                for first, (replay, names) in enumerate(zip(callers, features, strict=True)):
+                    turns = as_flights(flights.iloc[first :: len(callers)], names, prefix)
+                    asking.create_task(replay.run(turns, follow, each))
 
     def _months(self, first: int, last: int) -> pd.DataFrame:
         return self._setting.flights[self._setting.flights["month"].between(first, last)]
+
+
+async def _land_all(callers: tuple[Replay, Replay]) -> None:
+    for replay in callers:
+        await replay.land_all()
 
 
 def _write(path: Path, known: list[Flight]) -> None:
@@ -156,15 +240,17 @@ def _write(path: Path, known: list[Flight]) -> None:
         table.writerows((flight.id, flight.late) for flight in known)
 
 
-async def _ready(client: AsyncClient) -> None:
-    """Wait until the server answers for the model.
+async def _ready(client: AsyncClient, interface: str) -> None:
+    """Wait until the server answers for an interface of the model.
 
     Raises:
         TimeoutError: it does not.
     """
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
-        if await client.ready(MODEL):
+        if await client.ready(MODEL, version=interface):
             return
         await asyncio.sleep(LOOK_S)
-    raise TimeoutError(f"The server does not answer for {MODEL} within {READY_TIMEOUT_S:g} s. Its log may say why.")
+    raise TimeoutError(
+        f"The server does not answer for {interface} of {MODEL} within {READY_TIMEOUT_S:g} s. Its log may say why."
+    )

@@ -39,17 +39,34 @@ class Version:
     Attributes:
         number: the version.
         description: as it was exported.
-        requests, failed: how many came, and how many of them the server could not answer.
+        answers: rows that it answered; several flights may share a request.
         labelled: answers whose truth is known.
         metrics: by name.
     """
 
     number: int
     description: str
-    requests: int
-    failed: int
+    answers: int
     labelled: int
     metrics: dict[str, Compared]
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSeen:
+    """Who called which interface.
+
+    Attributes:
+        interface: such as ``v1``.
+        name: the caller's; empty where it gave none.
+        calls, failed: how many it made, and how many of them the server could not answer.
+        version: the version that answered the last one.
+    """
+
+    interface: str
+    name: str
+    calls: int
+    failed: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,7 @@ class Monitored:
         requests: all of them.
         p50_ms, p95_ms, p99_ms: how long the server took.
         versions: the oldest first.
+        callers: of the newest interface first.
     """
 
     requests: int
@@ -67,6 +85,7 @@ class Monitored:
     p95_ms: float | None
     p99_ms: float | None
     versions: list[Version]
+    callers: list[CallerSeen]
 
 
 def read_model(page: str, model: str) -> Monitored:
@@ -88,17 +107,18 @@ def read_model(page: str, model: str) -> Monitored:
         p95_ms=total["p95_ms"],
         p99_ms=total["p99_ms"],
         versions=sorted(map(_version, view["versions"]), key=lambda version: version.number),
+        callers=[_caller(each) for interface in view["interfaces"] for each in interface["callers"]],
     )
 
 
-def read_settled(page: str, model: str, requests: int, truths: int) -> Monitored:
-    """As ``read_model``, once the monitor has that many requests and truths, or after a while with what it has."""
+def read_settled(page: str, model: str, answers: int, truths: int) -> Monitored:
+    """As ``read_model``, once the monitor has that many answers and truths, or after a while with what it has."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         seen = read_model(page, model)
-        counted = sum(version.requests for version in seen.versions)
+        counted = sum(version.answers for version in seen.versions)
         labelled = sum(version.labelled for version in seen.versions)
-        if (counted >= requests and labelled >= truths) or time.monotonic() > deadline:
+        if (counted >= answers and labelled >= truths) or time.monotonic() > deadline:
             return seen
         time.sleep(LOOK_S)
 
@@ -107,14 +127,17 @@ def _version(view: dict[str, Any]) -> Version:
     return Version(
         number=view["number"],
         description=view["description"],
-        requests=view["traffic"]["requests"],
-        failed=view["traffic"]["failed"],
+        answers=view["traffic"]["rows"],
         labelled=view["quality"]["labelled"],
         metrics={
             each["name"]: Compared(_figure(each["promise"]), _figure(each["practice"]), each["verdict"])
             for each in view["quality"]["comparisons"]
         },
     )
+
+
+def _caller(view: dict[str, Any]) -> CallerSeen:
+    return CallerSeen(f"v{view['major']}", view["caller"], view["requests"], view["failed"], view["version"])
 
 
 def _figure(view: dict[str, Any] | None) -> Figure | None:

@@ -62,6 +62,7 @@ class Replay:
 
     Args:
         model: the model that is asked.
+        interface: the interface generation that is called, such as ``v1``.
         client: of the server.
         outcomes: of the monitor.
         tally: where to count.
@@ -71,6 +72,7 @@ class Replay:
     def __init__(
         self,
         model: str,
+        interface: str,
         client: AsyncClient,
         outcomes: AsyncOutcomes,
         tally: Tally,
@@ -79,6 +81,7 @@ class Replay:
         self.clock = 0.0
         self._tally = tally
         self._model = model
+        self._interface = interface
         self._client = client
         self._outcomes = outcomes
         self._on_reported = on_reported
@@ -125,7 +128,9 @@ class Replay:
     async def _ask(self, flight: Flight) -> None:
         started = time.perf_counter()
         try:
-            answer = await self._client.predict(self._model, flight.features, prediction_id=flight.id)
+            answer = await self._client.predict(
+                self._model, flight.features, version=self._interface, prediction_id=flight.id
+            )
         except SardonyxError as error:
             self._tally.failures[f"{type(error).__name__}: {error}"] += 1
             return

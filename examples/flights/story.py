@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 from flights import summary
 from flights.data import load
 from flights.folder import FolderRefused, emptied
-from flights.live import Life, Setting
+from flights.live import OLD_CALLER, Life, Setting
 from flights.monitored import read_settled
 from flights.processes import Child, ChildFailed, beside
 from flights.replay import Tally
 from flights.screen import Screen
 from flights.train import MODEL, PRIMARY, train_all
-from sardonyx_exporter import promote
+from sardonyx.errors import RuleBroken
+from sardonyx_exporter import promote, retire_major
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -76,12 +77,28 @@ def _serve(
         finished = _live(life, options, monitor, server)
         with screen.working("Summing up" if finished else "Stopped; summing up"):
             seen = read_settled(page, MODEL, tally.answered.total(), tally.reported)
-        notes = [summary.of_choice(*candidates), summary.of_months(flights), summary.of_page(page, once=options.once)]
-        summary.show(screen.console, tally, seen, notes)
+        notes = [summary.of_choice(*candidates), summary.of_months(flights)]
+        refusal = _try_to_retire(registry, page) if life.weathered else ""
+        if refusal:
+            notes.append(summary.of_refusal(refusal))
+        summary.show(screen.console, tally, seen, [*notes, summary.of_page(page, once=options.once)])
         with screen.working("Ending the server and the monitor"):
             children.close()
-    expected = {candidates[0].result.version, life.retrained} if finished else set()
-    return finished, _well(screen, tally, expected)
+    expected = {candidates[0].result.version, life.retrained, life.weathered} if finished else set()
+    well = _well(screen, tally, expected)
+    if life.weathered and OLD_CALLER not in refusal:
+        screen.fail(f"The refusal to retire v1 was to name {OLD_CALLER}, who calls it.")
+        well = False
+    return finished, well
+
+
+def _try_to_retire(registry: Path, page: str) -> str:
+    """Try to retire the interface that is still called; why that is refused, or nothing where it is not."""
+    try:
+        retire_major(MODEL, 1, registry=str(registry), monitor=page)
+    except RuleBroken as refused:
+        return str(refused)
+    return ""
 
 
 def _well(screen: Screen, tally: Tally, versions: set[int | None]) -> bool:

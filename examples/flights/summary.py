@@ -9,7 +9,7 @@ from rich.table import Table
 
 from flights.data import TARGET
 from flights.replay import IN_FLIGHT
-from flights.train import PRIMARY
+from flights.train import MODEL, PRIMARY
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -57,6 +57,11 @@ def of_months(flights: pd.DataFrame) -> str:
     return f"Late flights, whatever a model says of them: {shares}"
 
 
+def of_refusal(refusal: str) -> str:
+    """What came of the attempt to retire the interface that is still called."""
+    return f"[bold]sardonyx-exporter retire {MODEL} v1[/bold] is refused: {escape(refusal)}"
+
+
 def of_page(page: str, *, once: bool) -> str:
     """Where everything could be seen."""
     again = "; [bold]make demo[/bold] without ONCE=1 keeps it open" if once else ""
@@ -75,6 +80,8 @@ def show(console: Console, tally: Tally, seen: Monitored, notes: Sequence[str]) 
     console.print()
     console.print(_quality(seen))
     console.print()
+    console.print(_callers(seen))
+    console.print()
     _versions(console, tally, seen)
     for note in notes:
         console.print(note, soft_wrap=True)
@@ -91,9 +98,9 @@ def _requests(tally: Tally) -> str:
 
 def _versions(console: Console, tally: Tally, seen: Monitored) -> None:
     for version in seen.versions:
-        counts = f"{version.requests:,} answers, {version.labelled:,} truths"
+        counts = f"{version.answers:,} answers, {version.labelled:,} truths"
         console.print(f"Version {version.number}: {escape(version.description)}; {counts}", soft_wrap=True)
-    counted = sum(version.requests for version in seen.versions)
+    counted = sum(version.answers for version in seen.versions)
     if counted < tally.answered.total():
         console.print(
             f"[red]The monitor has only {counted:,} of the answers.[/red] Its log may say why", soft_wrap=True
@@ -125,6 +132,16 @@ def _quality(seen: Monitored) -> Table:
             if name in version.metrics:
                 table.add_row(first, title, *_compared(version.metrics[name]))
                 first = ""
+    return table
+
+
+def _callers(seen: Monitored) -> Table:
+    table = Table("interface", "called by", box=None, pad_edge=False)
+    for column in ("calls", "failed", "last answered by version"):
+        table.add_column(column, justify="right")
+    for caller in seen.callers:
+        counts = f"{caller.calls:,}", f"{caller.failed:,}", str(caller.version)
+        table.add_row(caller.interface, escape(caller.name), *counts)
     return table
 
 

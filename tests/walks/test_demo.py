@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from flights.data import Flight, load
+from flights.data import WEATHER, Flight, load
 from flights.replay import Replay, Tally
 from sardonyx.errors import Unavailable
 
@@ -69,17 +69,28 @@ def processes_of(folder: Path) -> list[str]:
 
 @needs_proc
 def test_runs_to_its_end_without_a_failure(tmp_path: Path) -> None:
-    """April, the retraining, the swap and May pass without a failed request; then no process is left."""
+    """April, the retraining, the swap, the second interface and May pass without a failed request; no process is left.
+
+    Each caller is answered by the newest version of the interface that it calls, and that one is not retired.
+    """
     with demo(tmp_path, "--once") as process:
         output, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, output
     counts = re.search(
-        r"([\d,]+) requests, 0 failed \(version \d: [\d,]+, version 3: [\d,]+\); ([\d,]+) truths", output
+        r"([\d,]+) requests, 0 failed \(version \d: [\d,]+, version 3: [\d,]+, version 4: ([\d,]+)\); ([\d,]+) truths",
+        output,
     )
     assert counts, output
-    assert counts[1] == counts[2], "every flight has landed, so every truth was to be reported"
+    assert counts[1] == counts[3], "every flight has landed, so every truth was to be reported"
     assert re.search(r"The page was http://127\.0\.0\.1:\d+/", output)
     assert "Version 3 is exported; it is a retrain of the same interface" in output
+    assert "Version 4 is exported; for those who call v1 it is breaking" in output
+    for name in WEATHER:
+        assert f"input '{name}' is new and required" in output
+    assert re.search(r"^v1 +gate-display +[\d,]+ +0 +3$", output, re.MULTILINE), output
+    assert re.search(r"^v2 +rebooking +[\d,]+ +0 +4$", output, re.MULTILINE), output
+    assert f"; {counts[2]} answers, {counts[2]} truths" in output, "the monitor has all that rebooking was answered"
+    assert re.search(r"v1 is refused: .* called by gate-display \([\d,]+ calls, the last at ", output), output
     assert re.search(r"^3 +accuracy +0\.\d{4} .* 0\.\d{4} ", output, re.MULTILINE), output
     assert processes_of(tmp_path) == []
 
@@ -134,14 +145,25 @@ def test_flights_have_ids_of_their_own_and_land_after_they_leave() -> None:
     assert hours[flights["dest"] == "BOS"].median() == pytest.approx(1.2, abs=0.5)
 
 
+def test_weather_is_the_last_report_before_departure() -> None:
+    """Each flight has its own airport's report of the hour in which it leaves, or the last before; none is without."""
+    flights = load()
+    assert not flights[[*WEATHER]].isna().any(axis=None)
+    newark = flights[(flights["month"] == 1) & (flights["day"] == 1) & (flights["origin"] == "EWR")]
+    found = newark.groupby("hour")["temperature"].unique()
+    # Newark has no report of that noon: the one of eleven is the last.
+    assert [found[hour].tolist() for hour in (5, 6, 11, 12, 13)] == [[39.02], [37.94], [41.0], [41.0], [39.2]]
+
+
 class Server:
     """Stands in for the client of a server that refuses every tenth request."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def predict(self, _model: str, _features: object, *, prediction_id: str) -> SimpleNamespace:
+    async def predict(self, _model: str, _features: object, *, version: str, prediction_id: str) -> SimpleNamespace:
         """Answer, after others have had their turn."""
+        assert version == "v1"
         self.asked.append(prediction_id)
         refused = len(self.asked) % 10 == 0
         await asyncio.sleep(0)
@@ -174,7 +196,7 @@ async def test_truths_are_reported_after_landing_and_failures_are_counted() -> N
     server, monitor, tally = Server(), Monitor(), Tally()
     seen: list[Flight] = []
     known: list[Flight] = []
-    replay = Replay("m", cast("AsyncClient", server), cast("AsyncOutcomes", monitor), tally, known.extend)
+    replay = Replay("m", "v1", cast("AsyncClient", server), cast("AsyncOutcomes", monitor), tally, known.extend)
     monitor.replay = replay
     await replay.run(flights.values(), seen.append, rate=None)
     assert server.asked == list(flights)
