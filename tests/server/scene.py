@@ -397,7 +397,8 @@ def states_of(channel: grpc.Channel, name: str) -> dict[int, serving.State.Value
     try:
         model = get_model(channel, name)
     except grpc.RpcError as error:
-        if read_failure(error).code is not grpc.StatusCode.NOT_FOUND:
+        # A server that has just begun denies no model, and knows none.
+        if read_failure(error).code not in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE}:
             raise
         return {}
     return {version.version: version.state for version in model.versions}
