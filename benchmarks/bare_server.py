@@ -1,7 +1,7 @@
 """The opponent: a grpc.aio server that runs an ONNX session, with nothing around it.
 
 It parses a ModelInferRequest of raw tensors, runs the session and answers: no validation, no routes, no queue, no
-telemetry, no second model. Whatever makes sardonyx-server's way through gRPC fast is here too (``wakeups``, several
+telemetry, no second model. Whatever makes sardonyx-server's way through gRPC fast is here too (``sharing``, several
 servers on one port), so that this is not what is measured: what sardonyx-server costs beyond it is what sardonyx costs.
 
     python benchmarks/bare_server.py MODEL.onnx PORT SERVERS
@@ -19,7 +19,7 @@ import onnxruntime as ort
 import uvloop
 
 from sardonyx.oip import messages as oip
-from sardonyx_server import wakeups
+from sardonyx_server import sharing
 
 DTYPES: dict[str, np.dtype[Any]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4"), "INT64": np.dtype("<i8")}
 NAMES = {"tensor(double)": "FP64", "tensor(float)": "FP32", "tensor(int64)": "INT64"}
@@ -74,7 +74,7 @@ async def serve(model: Path, port: int, count: int) -> None:
         server.add_generic_rpc_handlers(handlers)
         server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
-    wakeups.let_the_loop_finish()
+    sharing.let_the_loop_finish()
     await servers[0].wait_for_termination()
 
 

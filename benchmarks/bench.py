@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from contenders.process import LOAD_CPU
-from jobs import callers, neighbours, start, stream, swaps, trees, unary
+from jobs import callers, neighbours, start, stream, swaps, trees, typed, unary
 from jobs.measuring import Findings, Plan
 from load import require_h2load
 from table import show
@@ -37,6 +37,7 @@ JOBS: Final[dict[str, Callable[[Plan], Findings]]] = {
     "stream": stream.measure,
     "swaps": swaps.measure,
     "neighbours": neighbours.measure,
+    "typed": typed.measure,
     "start": start.measure,
 }
 

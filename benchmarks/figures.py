@@ -86,4 +86,10 @@ SWAPS: Final = Target("swaps", "p99 during ten version swaps ÷ without, none fa
 NEIGHBOURS: Final = Target(
     "neighbours", "p99 of a small model beside one of 50 ms a run under load ÷ alone", 3, at_least=False
 )
+TYPED: Final = Target(
+    "typed", "p50, 1 in flight, 30 named inputs: Predict ÷ ModelInfer of the same row", 1.15, at_least=False
+)
+TYPED_BATCH: Final = Target(
+    "typed-batch", "rows/s, 10,000 rows × 30 columns: PredictBatch ÷ ModelInfer of raw tensors", 0.8, at_least=True
+)
 START: Final = Target("start", "from start to ready with one small model", 1.5, at_least=False, unit="s")

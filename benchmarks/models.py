@@ -22,6 +22,7 @@ from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1 import manifest_pb2
+from sardonyx.typed.columns import write_column
 from sardonyx_exporter import export, promote
 
 if TYPE_CHECKING:
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
+    from sardonyx.typed import TypedService
+
 Array = npt.NDArray[Any]
 
 SMALL: Final = "bench"
+NAMED: Final = "named"
 TREES: Final = "trees"
 HEAVY: Final = "heavy"
 COLUMNS: Final = 30
@@ -52,6 +56,16 @@ def add_small(registry: Path, strength: float = 1.0) -> int:
     train, hold_out, train_target, hold_out_target = train_test_split(features, target, random_state=0)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=strength)).fit(train, train_target)
     return export(pipeline, name=SMALL, holdout=(hold_out, hold_out_target), registry=str(registry)).version
+
+
+def add_named(registry: Path) -> int:
+    """The small model fitted on a table: thirty inputs, each with a name of its own; live at once; its version."""
+    features, target = load_breast_cancer(return_X_y=True, as_frame=True)
+    features.columns = names_of(COLUMNS)
+    train, hold_out, train_target, hold_out_target = train_test_split(features, target, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(train, train_target)
+    exported = export(pipeline, name=NAMED, holdout=(hold_out, hold_out_target), registry=str(registry))
+    return _made_live(NAMED, exported.version, registry)
 
 
 def add_trees(registry: Path) -> int:
@@ -101,6 +115,42 @@ def rows_of(count: int) -> Array:
 def request(model: str, rows: int) -> bytes:
     """A ModelInferRequest of random rows, as raw FP64."""
     return _request(model, "features", rows_of(rows))
+
+
+def names_of(count: int) -> list[str]:
+    """The names of the named model's inputs."""
+    return [f"column{number}" for number in range(count)]
+
+
+def named_request(rows: int) -> bytes:
+    """A ModelInferRequest to the named model, a raw FP64 tensor for each input."""
+    message = oip.ModelInferRequest(model_name=NAMED, id="bench")
+    for name, values in zip(names_of(COLUMNS), rows_of(rows).T, strict=True):
+        message.inputs.add(name=name, datatype="FP64", shape=[rows])
+        message.raw_input_contents.append(values.tobytes())
+    return message.SerializeToString()
+
+
+def typed_request(service: TypedService) -> bytes:
+    """A PredictRequest of the first of those rows."""
+    message = service.predict_request(prediction_id="bench")
+    (row,) = rows_of(1).tolist()
+    values = dict(zip(names_of(COLUMNS), row, strict=True))
+    for field in service.form.inputs:
+        setattr(message.features, field.name, values[field.tensor.name])
+    written: bytes = message.SerializeToString()
+    return written
+
+
+def typed_batch_request(service: TypedService, rows: int) -> bytes:
+    """A PredictBatchRequest of so many of those rows."""
+    message = service.batch_request(prediction_id="bench")
+    columns = dict(zip(names_of(COLUMNS), rows_of(rows).T, strict=True))
+    for field in service.form.inputs:
+        tensor = field.tensor
+        message.columns.MergeFromString(write_column(field.number, tensor.datatype, columns[tensor.name]))
+    written: bytes = message.SerializeToString()
+    return written
 
 
 def heavy_request() -> bytes:

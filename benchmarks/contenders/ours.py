@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contenders.process import LOAD_CPU, PROGRAMS, ROOT, Contender, free_port, python, start, wait_until_answered
-from sardonyx_server import wakeups
+from sardonyx_server import sharing
 from sardonyx_server.port import SERVERS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def start_bare(stack: ExitStack, graph: Path, request: bytes, *, servers: int = 
     contender = Contender("bare grpc.aio" if servers > 1 else "bare grpc.aio, one server", free_port())
     program = str(ROOT / "benchmarks" / "bare_server.py")
     command = python(program, str(graph), str(contender.port), str(servers))
-    wait_until_answered(contender, start(stack, command, environment=wakeups.environment()), request)
+    wait_until_answered(contender, start(stack, command, environment=sharing.environment()), request)
     return contender
 
 

@@ -123,9 +123,9 @@ def answer_of(address: str, request: bytes) -> oip.ModelInferResponse:
     return oip.ModelInferResponse.FromString(_answer(address, request))
 
 
-def answer_bytes(address: str, request: bytes) -> int:
+def answer_bytes(address: str, request: bytes, path: str = PATH) -> int:
     """The length of an answer's gRPC frame."""
-    return len(frame(_answer(address, request)))
+    return len(frame(_answer(address, request, path)))
 
 
 def free_port() -> int:
@@ -135,9 +135,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answer(address: str, request: bytes) -> bytes:
+def _answer(address: str, request: bytes, path: str = PATH) -> bytes:
     with grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
-        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PATH)
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
         return call(request, timeout=30, wait_for_ready=True)
 
 

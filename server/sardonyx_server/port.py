@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from sardonyx_server import wakeups
+from sardonyx_server import sharing
 from sardonyx_server.access.tls import Certificates
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Port:
             else:
                 server.add_secure_port(address, certificates.credentials())
         await asyncio.gather(*(server.start() for server in self._servers))
-        wakeups.let_the_loop_finish()
+        sharing.let_the_loop_finish()
 
     async def close(self, grace_s: float) -> None:
         """Tell every connection to go away, and end what has not ended by then."""

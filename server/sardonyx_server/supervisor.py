@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from sardonyx.address import Address
-from sardonyx_server import pipe, wakeups
+from sardonyx_server import pipe, sharing
 from sardonyx_server.log import LOG
 from sardonyx_server.telemetry.metrics.totals import Totals
 from sardonyx_server.telemetry.metrics.values import Values
@@ -115,7 +115,7 @@ class Supervisor:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=pipe.LINE_BYTES_MAX,
-            env=wakeups.environment(),
+            env=sharing.environment(),
             # A Ctrl-C reaches the whole group of a terminal: the workers are to hear of it from here alone.
             start_new_session=True,
         )

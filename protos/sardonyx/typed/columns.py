@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _VARINT, _PACKED, _GROUP, _GROUP_END = 0, 2, 3, 4
+#: A varint below takes one byte: such a column is the bytes of its numbers.
+_ONE_BYTE_BELOW: Final = 128
 #: How many bytes a value of each other wire type takes.
 _LENGTHS: Final = {1: 8, 5: 4}
 
@@ -66,8 +68,7 @@ def write_columns(predictions: Any, fields: Iterable[OutputField], answers: Mapp
     for field in fields:
         values, datatype = answers[field.tensor.name], field.tensor.datatype
         if field.is_label:
-            numbers = {each.text: each.number for each in field.classes}
-            getattr(predictions, field.name).extend(numbers[str(value)] for value in values.tolist())
+            _write_labels(predictions, field, values.tolist())
             _write(predictions, field.value_name, field.value_number, datatype, values)
         elif field.is_probabilities:
             probabilities = getattr(predictions, field.name)
@@ -75,6 +76,18 @@ def write_columns(predictions: Any, fields: Iterable[OutputField], answers: Mapp
                 _write(probabilities, each.name, each.number, pb.DATATYPE_FP64, values[:, position])
         else:
             _write(predictions, field.name, field.number, datatype, values)
+
+
+def _write_labels(predictions: Any, field: OutputField, labels: Sequence[Any]) -> None:
+    """The classes by their numbers."""
+    numbers = {each.text: each.number for each in field.classes}
+    # Labels repeat: each is looked at once.
+    known = {label: numbers[str(label)] for label in set(labels)}
+    if max(known.values(), default=0) < _ONE_BYTE_BELOW:
+        data = bytes(map(known.__getitem__, labels))
+        predictions.MergeFromString(_varint(field.number << 3 | _PACKED) + _varint(len(data)) + data)
+    else:
+        getattr(predictions, field.name).extend(map(known.__getitem__, labels))
 
 
 def _write(message: Any, name: str, number: int, datatype: int, values: Array) -> None:
@@ -86,7 +99,9 @@ def _write(message: Any, name: str, number: int, datatype: int, values: Array) -
 
 def _values(field: InputField, data: bytes, position: int, length: int) -> Array:
     dtype = dtype_of(field.tensor.datatype)
-    values = np.frombuffer(data, dtype if dtype.kind != "b" else np.uint8, length // dtype.itemsize, position)
+    # A copy, which begins where memory is aligned: whoever works on the values saves more than it takes.
+    column = data[position : position + length]
+    values = np.frombuffer(column, dtype if dtype.kind != "b" else np.uint8, length // dtype.itemsize)
     # Any byte but 0 is true on the wire; an array of truth values must hold 0 and 1 only.
     return values.astype(bool) if dtype.kind == "b" else values
 
