@@ -18,7 +18,7 @@ from sardonyx.oip.tensors import TensorError, decode_contents, decode_raw
 from sardonyx_server.inputs import Plan, are_numbers, check_values
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from sardonyx.oip.messages import ModelInferRequest
     from sardonyx.registry.v1.manifest_pb2 import Manifest
@@ -69,9 +69,9 @@ class Decoder:
         return self._read_usual(request) or self._examine(request)
 
     @property
-    def names(self) -> Container[str]:
+    def names(self) -> Set[str]:
         """The inputs that there are."""
-        return self._plans
+        return self._plans.keys()
 
     def decode_values(self, values: Mapping[str, Array], rows: int | None = None) -> Decoded:
         """Check the inputs of a typed request.

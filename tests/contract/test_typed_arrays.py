@@ -14,7 +14,7 @@ from sardonyx.interface import dtype_of, number_tensors
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.typed import Form, form, typed_service
 from sardonyx.typed.columns import read_columns, write_column, write_columns
-from sardonyx.typed.rows import read_row, write_row
+from sardonyx.typed.rows import RowReader, write_row
 
 NUMBERS: dict[pb.Datatype.ValueType, st.SearchStrategy[Any]] = {
     pb.DATATYPE_FP32: st.floats(width=32),
@@ -120,7 +120,7 @@ def test_a_row_is_read_as_it_was_written(drawn: Form, data: st.DataObject) -> No
             getattr(features, field.name).extend(values)
         else:
             setattr(features, field.name, values[0])
-    found = read_row(features, drawn.inputs)
+    found = RowReader(drawn.inputs).read(features)
 
     assert found.keys() == expected.keys()
     for name, array in expected.items():

@@ -17,17 +17,29 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def read_row(features: Any, fields: Iterable[InputField]) -> dict[str, Array]:
-    """The inputs of a ``Features`` by their own names, flat; one that was left out is not there."""
-    found: dict[str, Array] = {}
-    for field in fields:
-        tensor = field.tensor
-        if tensor.width:
-            if values := getattr(features, field.name):
-                found[tensor.name] = np.array(values, dtype_of(tensor.datatype))
-        elif features.HasField(field.name):
-            found[tensor.name] = np.array([getattr(features, field.name)], dtype_of(tensor.datatype))
-    return found
+class RowReader:
+    """Reads rows of one form; what is to be known of each field is looked up once.
+
+    Args:
+        fields: of ``Features``.
+    """
+
+    def __init__(self, fields: Iterable[InputField]) -> None:
+        self._fields = [
+            (each.tensor.name, each.name, bool(each.tensor.width), dtype_of(each.tensor.datatype)) for each in fields
+        ]
+
+    def read(self, features: Any) -> dict[str, Array]:
+        """The inputs of a ``Features`` by their own names, flat; one that was left out is not there."""
+        found: dict[str, Array] = {}
+        has = features.HasField
+        for tensor, field, is_vector, dtype in self._fields:
+            if is_vector:
+                if values := getattr(features, field):
+                    found[tensor] = np.array(values, dtype)
+            elif has(field):
+                found[tensor] = np.array([getattr(features, field)], dtype)
+        return found
 
 
 def write_row(prediction: Any, fields: Iterable[OutputField], answers: Mapping[str, Array]) -> None:

@@ -14,7 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from sardonyx.errors import InvalidInput, Violation
 from sardonyx.guard import parse
 from sardonyx.typed.columns import read_columns, write_columns
-from sardonyx.typed.rows import read_row, write_row
+from sardonyx.typed.rows import write_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +86,7 @@ class RowQuestion(_Typed):
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
         """The arrays by graph tensor, and that it is one row; InvalidInput names all that is wrong."""
         features = self._request.features
-        return self._decode(served, features, read_row(features, self._generation.typed.form.inputs), "features")
+        return self._decode(served, features, self._generation.rows.read(features), "features")
 
     def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
         """A PredictResponse's bytes."""
@@ -119,8 +119,8 @@ def _unknown(served: Served, message: Any, values: Mapping[str, Array], fields: 
     """Fields that nobody here knows, and those that only a newer version than the one that answers does."""
     unknown = UnknownFieldSet(message)
     numbers = {unknown[index].field_number for index in range(len(unknown))}
-    known = served.decoder.names
-    numbers.update(field.number for field in fields if field.tensor.name in values and field.tensor.name not in known)
+    if newer := values.keys() - served.decoder.names:
+        numbers.update(field.number for field in fields if field.tensor.name in newer)
     return sorted(numbers)[:UNKNOWN_NAMED_MAX]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sardonyx.typed.rows import RowReader
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,11 +23,13 @@ class Generation(NamedTuple):
         model: its name.
         selector: what leads a call to it.
         typed: the messages, of the newest version that may answer: whatever an older one has is in them.
+        rows: reads the rows of its requests.
     """
 
     model: str
     selector: str
     typed: TypedService
+    rows: RowReader
 
 
 class Services:
@@ -68,7 +72,8 @@ def _generations(model: Model) -> Iterator[tuple[str, Generation]]:
     for major in model.routes.keys() | model.canaries.keys():
         newest = max(_answering(model, major), key=lambda served: served.version)
         if newest.typed is not None:
-            yield newest.typed.name, Generation(model.name, f"v{major}", newest.typed)
+            rows = RowReader(newest.typed.form.inputs)
+            yield newest.typed.name, Generation(model.name, f"v{major}", newest.typed, rows)
 
 
 def _answering(model: Model, major: int) -> Iterator[Served]:
