@@ -90,10 +90,15 @@ def start(
     return process
 
 
-def output_of(command: Sequence[str], *, cpu: int) -> str:
+def output_of(command: Sequence[str], *, cpu: int, environment: Mapping[str, str] | None = None) -> str:
     """What a program prints that ends by itself, on one processor."""
     done = subprocess.run(
-        ["taskset", "-c", str(cpu), *command], stdout=subprocess.PIPE, text=True, check=True, timeout=OUTPUT_TIMEOUT_S
+        ["taskset", "-c", str(cpu), *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=OUTPUT_TIMEOUT_S,
+        env={**os.environ, **(environment or {})},
     )
     return done.stdout
 

@@ -11,6 +11,7 @@ from contenders.ours import start_collector, start_sardonyx
 from contenders.process import LOAD_CPU, PROGRAMS, SERVER_CPU, answer_bytes, output_of, python
 from jobs.measuring import Findings, Measured, in_turn, median_of, ratio
 from load import Figures, Load, frame
+from sardonyx_server import sharing
 
 if TYPE_CHECKING:
     from jobs.measuring import Plan
@@ -40,7 +41,8 @@ def measure(plan: Plan) -> Findings:
         def run() -> Figures:
             program = python(str(PROGRAMS / "in_process.py"), str(graph), str(ROWS), str(plan.seconds))
             # Of a loop of runs only the pace is known.
-            return Figures(float(output_of(program, cpu=SERVER_CPU)) / ROWS, 0.0, 0.0)
+            pace = float(output_of(program, cpu=SERVER_CPU, environment=sharing.environment()))
+            return Figures(pace / ROWS, 0.0, 0.0)
 
         taken = in_turn(plan.rounds, {"server": serve, "process": run})
     served, in_process = median_of(taken["server"]), median_of(taken["process"])
