@@ -32,7 +32,7 @@ pytestmark = pytest.mark.browser
 WIDE, NARROW = 1280, 390
 MS = 1000
 #: What the README shows of a model's page.
-ABOVE_THE_TABLES: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": 1490}
+ABOVE_THE_TABLES: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": 1650}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,7 @@ def _replay(watch: Watch, now: datetime, changed: datetime) -> None:
                 code=code,
                 start_ns=int(start.timestamp() * 1e9),
                 duration_ns=int(random.lognormal(13.6, 0.4)),
+                more={telemetry.CALLER: "gate-display" if number % 3 else "rebooking"},
                 **(answered if code == "OK" else {}),  # type: ignore[arg-type]
             )
         )
@@ -267,6 +268,23 @@ def test_numbers_of_the_model_page(browser: BrowserContext, history: Watch) -> N
         assert len(shown) == len(page["moments"]) == 2
         for text, moment in zip(shown, reversed(page["moments"]), strict=True):
             assert moment["time"][:19].replace("T", " ") in text
+
+
+@pytest.mark.parametrize("path", ["/", f"/models/{CLASSIFIER}"])
+def test_who_calls_which(browser: BrowserContext, history: Watch, path: str) -> None:
+    """Under a model's versions stand its interfaces, each with its callers and what /api says of them."""
+    (interface,) = history.api(f"/models/{CLASSIFIER}")["model"]["interfaces"]
+    with viewing(browser, history) as view:
+        view.open(path)
+        rows = view.page.locator("table.callers", has_text="gate-display").locator("tbody tr")
+        expect(rows).to_have_count(2)
+        for row, caller in zip(rows.all(), interface["callers"], strict=True):
+            cells = [cell.inner_text() for cell in row.locator("td").all()]
+            assert cells[:3] == ["v1 default", caller["caller"], f"{caller['requests']:,}"]
+            assert cells[3] == caller["last"][:19].replace("T", " ")
+            assert cells[4] == templates.percent(caller["failed"] / caller["requests"], 2)
+            assert cells[5:] == [str(caller["refused"]), "2"]
+        assert [each["caller"] for each in interface["callers"]] == ["gate-display", "rebooking"]
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
