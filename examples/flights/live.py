@@ -58,7 +58,9 @@ class Setting:
         share: the part of all flights that these are.
         kind: the model that is retrained.
         rate: requests a second at most; None: as many as are answered.
-        server, otlp: addresses of the server and of the monitor.
+        server: the server's supervisor.
+        workers: how many it has.
+        address, otlp: of the server and of the monitor.
     """
 
     folder: Path
@@ -67,7 +69,9 @@ class Setting:
     share: float
     kind: str
     rate: float | None
-    server: str
+    server: Child
+    workers: int
+    address: str
     otlp: str
 
 
@@ -94,14 +98,14 @@ class Life:
         """
         setting = self._setting
         async with (
-            AsyncClient(setting.server, caller=OLD_CALLER) as old,
-            AsyncClient(setting.server, caller=NEW_CALLER) as new,
+            AsyncClient(setting.address, caller=OLD_CALLER) as old,
+            AsyncClient(setting.address, caller=NEW_CALLER) as new,
             AsyncOutcomes(setting.otlp) as outcomes,
         ):
-            await _ready(old, "v1")
+            await _ready(old)
             callers = self._callers(old, new, outcomes)
             await self._april(callers[0])
-            await self._may(callers, new)
+            await self._may(callers)
             if not once:
                 await self._go_on(callers, lambda: self._callers(old, new, outcomes))
             await _land_all(callers)
@@ -129,7 +133,7 @@ class Life:
         promoting = asyncio.to_thread(self._promote, self.retrained)
         await asyncio.gather(self._replay(replay, april[late], rate), promoting)
 
-    async def _may(self, callers: tuple[Replay, Replay], new: AsyncClient) -> None:
+    async def _may(self, callers: tuple[Replay, Replay]) -> None:
         may, rate = self._months(5, 5), self._setting.rate
         early = may["day"] < WEATHER_DAY
         self._screen.say(f"{OLD_CALLER} asks for the first of the {len(may):,} flights of May")
@@ -139,7 +143,6 @@ class Life:
             self._screen.say("The flights wait for the version that knows the weather")
         self.weathered = await training
         await asyncio.to_thread(self._publish, self.weathered)
-        await _ready(new, "v2")
         self._screen.say(
             f"{NEW_CALLER} asks v2, with the weather, for every other flight of the rest of May; {OLD_CALLER} asks v1"
             " for the others, as always"
@@ -187,8 +190,16 @@ class Life:
         self._screen.say(f"Version {version} is promoted, while requests run")
 
     def _publish(self, version: int) -> None:
-        registry = str(self._setting.registry)
-        promote(MODEL, version, registry=registry, default_major=True, reason="the weather joins the inputs")
+        """Promote it, and wait until all workers answer v2: one may be ready while another has not seen it yet."""
+        setting = self._setting
+        promote(
+            MODEL,
+            version,
+            registry=str(setting.registry),
+            default_major=True,
+            reason="the weather joins the inputs",
+        )
+        setting.server.wait_for(f"version {version} is live for v2", setting.workers)
         self._screen.say(
             f"Version {version} is promoted: v2 is served beside v1, and whoever names no version is led to it"
         )
@@ -240,17 +251,15 @@ def _write(path: Path, known: list[Flight]) -> None:
         table.writerows((flight.id, flight.late) for flight in known)
 
 
-async def _ready(client: AsyncClient, interface: str) -> None:
-    """Wait until the server answers for an interface of the model.
+async def _ready(client: AsyncClient) -> None:
+    """Wait until the server answers for the model.
 
     Raises:
         TimeoutError: it does not.
     """
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
-        if await client.ready(MODEL, version=interface):
+        if await client.ready(MODEL):
             return
         await asyncio.sleep(LOOK_S)
-    raise TimeoutError(
-        f"The server does not answer for {interface} of {MODEL} within {READY_TIMEOUT_S:g} s. Its log may say why."
-    )
+    raise TimeoutError(f"The server does not answer for {MODEL} within {READY_TIMEOUT_S:g} s. Its log may say why.")

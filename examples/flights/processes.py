@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 EXAMPLES: Final = Path(__file__).resolve().parents[1]
-START_TIMEOUT_S: Final = 60.0
+PATIENCE_S: Final = 60.0
 #: More than the server takes for a drain.
 STOP_TIMEOUT_S: Final = 40.0
 LOOK_S: Final = 0.05
@@ -53,19 +53,19 @@ class Child:
                 start_new_session=True,
             )
 
-    def wait_for(self, pattern: str) -> str:
-        """The first group of the first match of a pattern in what it prints.
+    def wait_for(self, pattern: str, times: int = 1) -> str:
+        """What a pattern matches in what it prints, its group where it has one, once it is there so many times.
 
         Raises:
-            ChildFailed: it ended, or printed nothing of the kind in time.
+            ChildFailed: it ended, or did not print that in time.
         """
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not (match := re.search(pattern, self.log.read_text(errors="replace"))):
+        deadline = time.monotonic() + PATIENCE_S
+        while len(found := re.findall(pattern, self.log.read_text(errors="replace"))) < times:
             self.check()
             if time.monotonic() > deadline:
-                raise ChildFailed(self, f"has not started within {START_TIMEOUT_S:g} s")
+                raise ChildFailed(self, f"has not said {pattern!r} within {PATIENCE_S:g} s")
             time.sleep(LOOK_S)
-        return match[1]
+        return str(found[0])
 
     def check(self) -> None:
         """Nothing, as long as it runs.

@@ -71,7 +71,18 @@ def _serve(
         server = children.enter_context(_server(options, folder, registry, otlp))
         address = server.wait_for(r"listening on (\S+)\n")
         screen.say(f"The server answers on {address}. [bold]The monitor's page: [cyan]{page}[/cyan][/bold]")
-        setting = Setting(folder, registry, flights, options.sample, candidates[0].kind, options.rate, address, otlp)
+        setting = Setting(
+            folder=folder,
+            registry=registry,
+            flights=flights,
+            share=options.sample,
+            kind=candidates[0].kind,
+            rate=options.rate,
+            server=server,
+            workers=WORKERS,
+            address=address,
+            otlp=otlp,
+        )
         tally = Tally()
         life = Life(setting, screen, tally)
         finished = _live(life, options, monitor, server)
