@@ -135,6 +135,15 @@ def test_a_version_that_failed_leaves_the_old_one_alone() -> None:
         assert next_action([old, failed]) is None
 
 
+@pytest.mark.parametrize("routed", [LIVE, CANARY, LIVE | SHADOW])
+def test_a_version_of_a_retired_generation_leaves(routed: frozenset[Lane]) -> None:
+    """Nobody takes its route, and all the same it does not wait: off the route, then out of memory."""
+    answering = Snapshot(1, 1, State.READY, wished=NONE, routed=routed, in_flight=2, retired=True)
+    off = Snapshot(1, 1, State.READY, wished=NONE, routed=NONE, in_flight=2, retired=True)
+    assert next_action([answering]) == Route(1, NONE)
+    assert next_action([off]) == Drain(1)
+
+
 @pytest.mark.parametrize("state", [State.NEW, State.LOADING, State.VERIFYING])
 def test_a_share_waits_for_what_is_to_be_live(state: State) -> None:
     """A canary or shadow is loaded once what is to be live has loaded or failed, whichever is named first."""

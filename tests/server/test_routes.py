@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -242,7 +243,7 @@ def test_a_retired_version_leaves(registry: Path, channel: grpc.Channel) -> None
 
 
 def test_a_retired_interface_is_gone(registry: Path, channel: grpc.Channel) -> None:
-    """Its calls are NOT_FOUND with what is served, its versions leave memory, and a restart brings none of it back."""
+    """Its calls are NOT_FOUND with what is served; its versions and typed service go, and no restart brings them."""
     wide = array_of(32, rows=40)
     both = np.hstack([wide, wide])
     source = LinearRegression().fit(both, target_of(wide))
@@ -251,6 +252,7 @@ def test_a_retired_interface_is_gone(registry: Path, channel: grpc.Channel) -> N
     newer = regressor_request(both[:1], model=MODEL)
     wait_until(lambda: answers(channel, newer), "v2 answers what names no version")
     assert routed(channel, version="v1") == (1, "live")
+    assert _typed_services(channel) == {"routed.v1.RoutedService", "routed.v2.RoutedService"}
     retire_major(MODEL, 1, registry=str(registry), force=True, reason="a test")
     wait_until(lambda: states_of(channel, MODEL).keys() == {4}, "version 1 is unloaded")
     with running_server(registry, *FAST) as address, grpc.insecure_channel(address) as again:
@@ -262,6 +264,12 @@ def test_a_retired_interface_is_gone(registry: Path, channel: grpc.Channel) -> N
                 assert refused.code is grpc.StatusCode.NOT_FOUND
                 assert served in refused.message
             assert infer(each, newer).model_version == "4"
+            assert _typed_services(each) == {"routed.v2.RoutedService"}
+
+
+def _typed_services(channel: grpc.Channel) -> set[str]:
+    services: list[str] = list(ProtoReflectionDescriptorDatabase(channel).get_services())
+    return {name for name in services if name.startswith(MODEL)}
 
 
 def test_every_worker_follows(registry: Path) -> None:
