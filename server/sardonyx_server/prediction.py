@@ -44,12 +44,14 @@ class Question(Protocol):
         selector: which version: see ``routing.resolve``.
         prediction_id: the caller's id; empty: it gave none.
         routing_key: what a canary's share goes by; empty: what the call's metadata says, or the prediction id.
+        id_field: what its protocol calls the prediction id.
     """
 
     model: str
     selector: str
     prediction_id: str
     routing_key: str
+    id_field: str
 
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, Coalesced | None]:
         """The arrays by graph tensor, shape [rows, width], how many rows, and whose; raises InvalidInput."""
@@ -150,7 +152,7 @@ class Predictor:
             record.caller = self._access.check(call.metadata, Role.INFER, question.model)
         if len(question.prediction_id) > ID_LENGTH_MAX:
             found = f"{len(question.prediction_id)} characters, and an id has {ID_LENGTH_MAX} at most."
-            raise InvalidInput([Violation("id", f"{found} Give a shorter one.")])
+            raise InvalidInput([Violation(question.id_field, f"{found} Give a shorter one.")])
         record.prediction_id = question.prediction_id or self._ids.next()
         key = question.routing_key or call.routing_key or record.prediction_id
         routed = resolve(self._models, question.model, question.selector, key)

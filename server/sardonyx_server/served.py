@@ -58,6 +58,7 @@ class Served:
         #: At which position the label, the probabilities and the value are among the outputs, if they are.
         label, probabilities, value = (_position(manifest, kind) for kind in KINDS)
         self.kinds = label, probabilities, value
+        self.output_names = tuple(output.name for output in manifest.interface.outputs)
         self.in_flight = 0
         self._released = released
 

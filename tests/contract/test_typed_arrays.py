@@ -14,7 +14,7 @@ from sardonyx.interface import dtype_of, number_tensors
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.typed import Form, form, typed_service
 from sardonyx.typed.columns import read_columns, write_column, write_columns
-from sardonyx.typed.rows import RowReader, write_row
+from sardonyx.typed.rows import RowReader, RowWriter
 
 NUMBERS: dict[pb.Datatype.ValueType, st.SearchStrategy[Any]] = {
     pb.DATATYPE_FP32: st.floats(width=32),
@@ -178,7 +178,7 @@ def test_answers_reach_callers_by_name(datatype: pb.Datatype.ValueType, data: st
 
     for row in range(rows):
         one = service.predict_response().prediction
-        write_row(one, drawn.outputs, {name: values[row : row + 1] for name, values in answers.items()})
+        RowWriter(drawn.outputs).write(one, {name: values[row : row + 1] for name, values in answers.items()})
         (symbol,) = (each.symbol for each in drawn.classes if each.text == str(labels[row]))
         assert one.label == many.label[row] == enum[symbol].number
         assert one.label_value == many.label_value[row] == labels[row]

@@ -108,6 +108,7 @@ class InferQuestion:
     """A ModelInferRequest."""
 
     __slots__ = ("_positions", "_predictions", "_raw", "_request", "model", "prediction_id", "routing_key", "selector")
+    id_field = "id"
 
     def __init__(self, data: bytes) -> None:
         check_parts(data)

@@ -10,7 +10,7 @@ import grpc
 
 from sardonyx import status
 from sardonyx.errors import SardonyxError
-from sardonyx_server.call import Call, read_call
+from sardonyx_server.call import PLAIN, Call, read_call
 from sardonyx_server.telemetry import timing
 from sardonyx_server.telemetry.record import Record
 from sardonyx_server.typed.questions import ColumnsQuestion, RowQuestion
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sardonyx_server.typed.services import Generation, Services
 
     Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
     Kind = type[RowQuestion] | type[ColumnsQuestion]
 
 _KINDS: Final[dict[str, Kind]] = {"Predict": RowQuestion, "PredictBatch": ColumnsQuestion}
@@ -39,14 +40,21 @@ class TypedDoor(grpc.GenericRpcHandler):
         self._services = services
         self._predictor = predictor
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Called by gRPC for each call."""
         service, _, method = handler_call_details.method[1:].rpartition("/")
         generation, kind = self._services.find(service), _KINDS.get(method)
         if generation is None or kind is None:
             return None
         call = read_call(handler_call_details.invocation_metadata)
-        return grpc.unary_unary_rpc_method_handler(partial(self._answer, generation, kind, call))
+        if call is not PLAIN:
+            return grpc.unary_unary_rpc_method_handler(partial(self._answer, generation, kind, call))
+        # Most calls say nothing beside their message: one handler does for all of them, as long as the services stay.
+        plain: Handler | None = self._services.kept.get(handler_call_details.method)
+        if plain is None:
+            plain = grpc.unary_unary_rpc_method_handler(partial(self._answer, generation, kind, call))
+            self._services.kept[handler_call_details.method] = plain
+        return plain
 
     async def _answer(self, generation: Generation, kind: Kind, call: Call, data: bytes, context: Context) -> bytes:
         """One request, its answer or its status."""

@@ -14,14 +14,13 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from sardonyx.errors import InvalidInput, Violation
 from sardonyx.guard import parse
 from sardonyx.typed.columns import read_columns, write_columns
-from sardonyx.typed.rows import write_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from sardonyx.typed import InputField, OutputField
+    from sardonyx.typed import InputField
     from sardonyx_server.served import Served
     from sardonyx_server.telemetry.record import Record
     from sardonyx_server.typed.services import Generation
@@ -40,6 +39,7 @@ class _Typed:
     """
 
     __slots__ = ("_generation", "_request", "model", "prediction_id", "routing_key", "selector", "unknown")
+    id_field = "prediction_id"
 
     def __init__(self, generation: Generation, request: Any) -> None:
         self._generation = generation
@@ -61,11 +61,6 @@ class _Typed:
         except InvalidInput as error:
             raise _in_their_words(error, fields, where) from None
         return decoded.feed, decoded.rows, None
-
-    def _answers(self, served: Served, outputs: Sequence[Array]) -> tuple[list[OutputField], dict[str, Array]]:
-        """The fields that the version fills, and what it says, by the outputs' names."""
-        answers = {each.name: values for each, values in zip(served.manifest.interface.outputs, outputs, strict=True)}
-        return [field for field in self._generation.typed.form.outputs if field.tensor.name in answers], answers
 
     def _finish(self, response: Any, served: Served, record: Record) -> bytes:
         response.model_version = served.version
@@ -91,7 +86,7 @@ class RowQuestion(_Typed):
     def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
         """A PredictResponse's bytes."""
         response = self._generation.typed.predict_response()
-        write_row(response.prediction, *self._answers(served, outputs))
+        self._generation.answers.write(response.prediction, _answers(served, outputs))
         return self._finish(response, served, record)
 
 
@@ -111,8 +106,15 @@ class ColumnsQuestion(_Typed):
     def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
         """A PredictBatchResponse's bytes."""
         response = self._generation.typed.batch_response()
-        write_columns(response.predictions, *self._answers(served, outputs))
+        answers = _answers(served, outputs)
+        fields = [field for field in self._generation.typed.form.outputs if field.tensor.name in answers]
+        write_columns(response.predictions, fields, answers)
         return self._finish(response, served, record)
+
+
+def _answers(served: Served, outputs: Sequence[Array]) -> dict[str, Array]:
+    """What the version says, by the outputs' names."""
+    return dict(zip(served.output_names, outputs, strict=True))
 
 
 def _unknown(served: Served, message: Any, values: Mapping[str, Array], fields: Iterable[InputField]) -> Sequence[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sardonyx.typed.rows import RowReader
+from sardonyx.typed.rows import RowReader, RowWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +24,14 @@ class Generation(NamedTuple):
         selector: what leads a call to it.
         typed: the messages, of the newest version that may answer: whatever an older one has is in them.
         rows: reads the rows of its requests.
+        answers: writes the rows of its responses.
     """
 
     model: str
     selector: str
     typed: TypedService
     rows: RowReader
+    answers: RowWriter
 
 
 class Services:
@@ -38,9 +40,12 @@ class Services:
     def __init__(self) -> None:
         self._of_model: dict[str, dict[str, Generation]] = {}
         self._by_name: dict[str, Generation] = {}
+        #: What doors keep by method, until any service changes.
+        self.kept: dict[str, Any] = {}
 
     def refresh(self, model: Model) -> None:
         """Bring a model's services to what there is of it; on the event loop, in one step."""
+        self.kept.clear()
         found = dict(_generations(model))
         for name in self._of_model.pop(model.name, {}).keys() - found.keys():
             del self._by_name[name]
@@ -72,8 +77,9 @@ def _generations(model: Model) -> Iterator[tuple[str, Generation]]:
     for major in model.routes.keys() | model.canaries.keys():
         newest = max(_answering(model, major), key=lambda served: served.version)
         if newest.typed is not None:
-            rows = RowReader(newest.typed.form.inputs)
-            yield newest.typed.name, Generation(model.name, f"v{major}", newest.typed, rows)
+            form = newest.typed.form
+            rows, answers = RowReader(form.inputs), RowWriter(form.outputs)
+            yield newest.typed.name, Generation(model.name, f"v{major}", newest.typed, rows, answers)
 
 
 def _answering(model: Model, major: int) -> Iterator[Served]:
