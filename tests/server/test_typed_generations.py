@@ -232,12 +232,12 @@ def _unknown(call: grpc.Call) -> set[int]:
 # --------------------------------------------------------------------------------------------------------------- tests
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pairs(), st.data())
 def test_a_new_version_keeps_what_the_old_one_meant(
     registry: Path, channel: grpc.Channel, pair: tuple[pb.Interface, pb.Interface], data: st.DataObject
 ) -> None:
-    """A new version means by old callers' bytes what the old one did; where it may not answer them, both have their own.
+    """A new version means by old callers' bytes what the old one did; if it may not answer them, each has its own.
 
     And the reverse: of new callers' bytes an old version takes what it knows, and names the other fields.
     """
