@@ -10,10 +10,12 @@ import click
 
 from sardonyx.errors import SardonyxError
 from sardonyx.registry import Registry
+from sardonyx_server.bounds import Bounds
 from sardonyx_server.life.golden import rows_of
 from sardonyx_server.life.loader import LoadFailed, load
 from sardonyx_server.life.session import Runtime
 from sardonyx_server.life.states import State
+from sardonyx_server.typed import proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from sardonyx.registry.routes import Routes
     from sardonyx_server.config import Config
 
-_HEADINGS: Final = ("model", "version", "route", "state", "golden rows", "one row", "loaded in", "reason")
+_HEADINGS: Final = ("model", "version", "route", "state", "golden rows", "one row", "loaded in", "service", "reason")
 _RIGHT: Final = frozenset({"version", "golden rows", "one row", "loaded in"})
 
 
@@ -37,6 +39,7 @@ class Checked:
         golden_rows: how many rows proved it; 0 where none did.
         one_row_us: what one row costs on this host, microseconds.
         load_ms: how long it took until it was ready, milliseconds.
+        service: its own one, which reads the golden rows as the Open Inference Protocol does; empty: it has none.
         reason: why it failed, and what to do.
     """
 
@@ -47,6 +50,7 @@ class Checked:
     golden_rows: int = 0
     one_row_us: float = 0.0
     load_ms: float = 0.0
+    service: str = ""
     reason: str = ""
 
 
@@ -87,11 +91,12 @@ def check_registry(config: Config, progress: Callable[[str], None]) -> Report:
     registry = Registry(config.registry)
     routes, problems = _read(registry)
     runtime = Runtime(config.onnx_threads, config.providers)
+    bounds = Bounds(config.queue_rows_max, config.text_bytes_max)
     checked: list[Checked] = []
     for model, led in routes.items():
         for version, names in led.items():
             progress(f"{model} {version} ({', '.join(names)}) …")
-            checked.append(_check(registry, model, version, names, runtime))
+            checked.append(_check(registry, model, version, names, runtime, bounds))
     return Report(registry.location, checked, problems)
 
 
@@ -131,17 +136,22 @@ def _led(routes: Routes) -> dict[int, list[str]]:
     return led
 
 
-def _check(registry: Registry, model: str, version: int, routes: Sequence[str], runtime: Runtime) -> Checked:
+def _check(
+    registry: Registry, model: str, version: int, routes: Sequence[str], runtime: Runtime, bounds: Bounds
+) -> Checked:
     started = time.perf_counter()
     try:
         loaded = load(registry, model, version, runtime=runtime, enter=lambda _state: None)
-    except LoadFailed as error:
+        took_ms = (time.perf_counter() - started) * 1e3
+        if loaded.typed is not None:
+            proof.prove(loaded, loaded.typed, bounds)
+    except (LoadFailed, proof.ServiceDiffers) as error:
         return Checked(model, version, routes, _name(State.FAILED), reason=str(error))
-    took_ms = (time.perf_counter() - started) * 1e3
     return Checked(
         *(model, version, routes, _name(State.READY), rows_of(loaded.manifest)),
         one_row_us=round(loaded.cost.of(1) * 1e6, 1),
         load_ms=round(took_ms, 1),
+        service=loaded.typed.name if loaded.typed else "",
     )
 
 
@@ -161,9 +171,10 @@ def _table(versions: Iterable[Checked]) -> list[str]:
 
 def _cells(version: Checked) -> dict[str, str]:
     ready = version.state == _name(State.READY)
-    figures = (f"{version.golden_rows}", f"{version.one_row_us:,.0f} µs", f"{version.load_ms:,.0f} ms")
+    times = (f"{version.one_row_us:,.0f} µs", f"{version.load_ms:,.0f} ms")
+    figures = (f"{version.golden_rows}", *times, version.service)
     named = (version.model, str(version.version), ", ".join(version.routes), version.state)
-    return dict(zip(_HEADINGS, (*named, *(figures if ready else ("", "", "")), version.reason), strict=True))
+    return dict(zip(_HEADINGS, (*named, *(figures if ready else ("",) * len(figures)), version.reason), strict=True))
 
 
 def _line(row: Mapping[str, str], widths: Mapping[str, int]) -> str:

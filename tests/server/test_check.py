@@ -13,10 +13,24 @@ import grpc
 import pytest
 
 from sardonyx.registry import Registry
+from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1.manifest_pb2 import Manifest
 from sardonyx.serving.v1 import model_service_pb2 as serving
 from sardonyx_exporter import promote
-from server.scene import ALONE, Scene, blob_path, export_regressor, get_model, states_of, wait_until
+from server.scene import (
+    ALONE,
+    CLASSIFIER,
+    LOOKUP,
+    REGRESSOR,
+    SLOW,
+    Scene,
+    blob_path,
+    export_regressor,
+    get_model,
+    states_of,
+    wait_until,
+)
+from server.summed import interface_of, publish_sum
 from support.programs import Program, running_server
 
 GOOD, GONE, WRONG = "good", "gone", "wrong"
@@ -85,6 +99,37 @@ def test_the_table_says_the_same(scene: Scene) -> None:
     assert [line.split()[:4] for line in lines] == [[model, "1", "live", "ready"] for model in models]
     assert verdict == f"{len(models)} versions: all would serve."
     assert all(f"{model} 1 (live)" in done.stderr for model in models)
+
+
+def test_each_versions_own_service_is_proven(scene: Scene) -> None:
+    """It reads the golden rows, in rows and in columns, as tensors are read; a version without one is well too."""
+    _, report = checked(scene.registry)
+    services = {version["model"]: version["service"] for version in report["versions"]}
+    assert services == {
+        CLASSIFIER: "flight_delay.v1.FlightDelayService",
+        REGRESSOR: "arrival.v1.ArrivalService",
+        LOOKUP: "",
+        SLOW: "",
+    }
+    assert "flight_delay.v1.FlightDelayService" in run("check", "--registry", str(scene.registry)).stdout
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_golden_rows_that_no_caller_may_send_are_found(tmp_path: Path, *, text: bool) -> None:
+    """A graph may answer its golden rows and its service refuse them: that is said by the field."""
+    value = pb.Input(name="the value", datatype=pb.DATATYPE_FP64)
+    if text:
+        value.datatype, value.unknown_category = pb.DATATYPE_BYTES, pb.UNKNOWN_CATEGORY_POLICY_REFUSED
+        value.categories.append("B6")
+    else:
+        value.minimum = 5
+    publish_sum(tmp_path, "sums", interface_of([value]))
+    promote("sums", 1, registry=str(tmp_path))
+    status, report = checked(tmp_path)
+    assert status == 1
+    (version,) = report["versions"]
+    assert version["state"] == "failed"
+    assert "Callers may not send the golden rows: inputs[the value], row 0: " in version["reason"]
 
 
 def test_what_would_not_serve_is_named_with_its_reason(broken: Path) -> None:

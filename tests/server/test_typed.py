@@ -658,6 +658,23 @@ def values_of(response: oip.ModelInferResponse) -> list[float]:
     return value_of(response) if response.raw_output_contents else list(response.outputs[0].contents.fp64_contents)
 
 
+def test_where_all_may_miss_a_row_is_one_and_no_columns_are_none(tmp_path: Path) -> None:
+    """A row of nothing is a row; columns of nothing say no number of rows, and are refused by their name."""
+    wind = pb.Input(name="wind", datatype=pb.DATATYPE_FP64, missing=pb.MISSING_POLICY_ALLOWED, optional=True)
+    manifest = publish_sum(tmp_path, "all-may-miss", interface_of([wind]))
+    promote("all-may-miss", 1, registry=str(tmp_path))
+    with (
+        running_server(tmp_path, *ALONE, "--poll-interval-s", "0.05") as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        wait_until(lambda: 1 in routes_of(channel, "all-may-miss"), "the version is ready")
+        stub = by_form(channel, manifest)
+        assert stub.one({}).prediction.value == 0.0
+        failure = failure_of(lambda: stub.many({}))
+        assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert list(failure.violations) == ["columns"]
+
+
 def test_two_versions_with_an_optional_input_each_never_meet(tmp_path: Path) -> None:
     """A canary that has not the live version's optional input may not stand beside it: callers send that."""
     registry, name = tmp_path / "registry", "apart"

@@ -32,6 +32,15 @@ def feed_of(manifest: Manifest) -> dict[str, Array]:
     return feed
 
 
+def inputs_of(manifest: Manifest) -> dict[str, Array]:
+    """The golden inputs by their own names, shape [rows, width], in the interface's types."""
+    columns = {column.name: column for column in manifest.golden.inputs}
+    return {
+        tensor.name: _values(columns[tensor.name]).astype(dtype_of(tensor.datatype)).reshape(-1, tensor.width or 1)
+        for tensor in manifest.interface.inputs
+    }
+
+
 def replay(manifest: Manifest, session: Session) -> None:
     """Run the golden rows and compare.
 

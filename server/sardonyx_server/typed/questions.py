@@ -127,7 +127,7 @@ def _unknown(served: Served, message: Any, values: Mapping[str, Array], fields: 
 
 
 def _in_their_words(error: InvalidInput, fields: Iterable[InputField], where: str) -> InvalidInput:
-    names = {f"inputs[{field.tensor.name}]": f"{where}.{field.name}" for field in fields}
+    names = {f"inputs[{field.tensor.name}]": f"{where}.{field.name}" for field in fields} | {"inputs": where}
     return InvalidInput(
         [
             Violation(names.get(each.field, each.field), each.description, None if where == "features" else each.row)

@@ -33,6 +33,11 @@ class Generation(NamedTuple):
     rows: RowReader
     answers: RowWriter
 
+    @classmethod
+    def of(cls, model: str, major: int, typed: TypedService) -> Generation:
+        """The generation of that number, in those messages."""
+        return cls(model, f"v{major}", typed, RowReader(typed.form.inputs), RowWriter(typed.form.outputs))
+
 
 class Services:
     """Follows what a worker has: services appear with the first version of a generation and go with its last one."""
@@ -77,9 +82,7 @@ def _generations(model: Model) -> Iterator[tuple[str, Generation]]:
     for major in model.routes.keys() | model.canaries.keys():
         newest = max(_answering(model, major), key=lambda served: served.version)
         if newest.typed is not None:
-            form = newest.typed.form
-            rows, answers = RowReader(form.inputs), RowWriter(form.outputs)
-            yield newest.typed.name, Generation(model.name, f"v{major}", newest.typed, rows, answers)
+            yield newest.typed.name, Generation.of(model.name, major, newest.typed)
 
 
 def _answering(model: Model, major: int) -> Iterator[Served]:
