@@ -1,6 +1,7 @@
 """The exporter: from a fitted scikit-learn model to a registered version, and what is live.
 
-    from sardonyx_exporter import canary, export, promote, retire, retire_major, rollback, shadow, write_stubs
+    from sardonyx_exporter import canary, export, promote, retire, retire_major, rollback, shadow
+    from sardonyx_exporter import write_stubs, write_stubs_of_server
 
 Nouns in the order in which a model meets them: ``source`` (the model and its data), ``convert`` (to ONNX), ``parity``
 (the proof), ``policies`` (what it does with missing and unknown values), ``evaluation``, ``golden`` rows, ``baseline``,
@@ -11,7 +12,7 @@ Nouns in the order in which a model meets them: ``source`` (the model and its da
 from sardonyx_exporter.acts import canary, promote, retire, retire_major, rollback, shadow
 from sardonyx_exporter.errors import ConversionFailed, ExportRefused, ParityFailed, SourceRefused
 from sardonyx_exporter.exporting import ExportResult, export
-from sardonyx_exporter.stubs import write_stubs
+from sardonyx_exporter.stubs import write_stubs, write_stubs_of_server
 
 __all__ = [
     "ConversionFailed",
@@ -27,4 +28,5 @@ __all__ = [
     "rollback",
     "shadow",
     "write_stubs",
+    "write_stubs_of_server",
 ]

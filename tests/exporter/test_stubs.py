@@ -26,6 +26,7 @@ from sardonyx.typed.columns import read_columns
 from sardonyx_exporter import evaluation, export, promote, write_stubs
 from sardonyx_exporter.app import main
 from sardonyx_exporter.stubs import python
+from sardonyx_exporter.stubs.described import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,8 +240,8 @@ def test_awkward_names_make_a_package_whose_types_hold(tmp_path: Path) -> None:
         )
     manifest.interface.outputs.add(name="label", kind=pb.OUTPUT_KIND_LABEL, datatype=pb.DATATYPE_BYTES, classes=names)
     manifest.ledger.CopyFrom(number_tensors(manifest.interface, pb.Ledger()))
-    form = form_of(manifest)
-    python.write(python.package(manifest, form, text(schema(form))), form, tmp_path)
+    described = describe(schema(form_of(manifest)), manifest.model, manifest.interface_major)
+    python.write(python.package(described, manifest), described.path, tmp_path)
     check = [sys.executable, "-m", "mypy", "--strict", "-p", "import_dash_class.v3"]
     done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     program = (

@@ -84,7 +84,7 @@ def test_node_is_answered_as_the_source_answers(node: Node) -> None:
     assert frame["distance"].isna().any()
     expected, labels = node.source.predict_proba(frame), node.source.predict(frame).tolist()
     rows = [row_of(frame, row) for row in range(len(frame))]
-    columns = {name: frame[name].tolist() for name in frame}
+    columns: dict[str, Any] = {str(name): frame[name].tolist() for name in frame}
     written = {name: ["NaN" if value != value else value for value in column] for name, column in columns.items()}
     *ones, many = node.ask(
         *({"features": row, "prediction_id": f"row-{at}"} for at, row in enumerate(rows)), {"columns": written}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from sardonyx.client.security import Tls
 from sardonyx.registry import Registry
 from sardonyx.registry.v1.settings_pb2 import Settings
 from sardonyx.typed import check_prefix
 from sardonyx_exporter.commands import options
-from sardonyx_exporter.stubs import Language, write_stubs
+from sardonyx_exporter.stubs import Language, write_stubs, write_stubs_of_server
 from sardonyx_exporter.views import callers as views
 
 
@@ -29,7 +31,15 @@ def init_command(proto_prefix: str, registry: str, *, as_json: bool) -> None:
     options.say(views.settings_data(settings), views.settings_text(settings), as_json=as_json)
 
 
-@click.command("stubs", epilog=options.example("sardonyx-exporter stubs flight-delay -o stubs/ --registry registry/"))
+STUBS_EXAMPLE = """
+\b
+Examples:
+  sardonyx-exporter stubs flight-delay -o stubs/ --registry registry/
+  sardonyx-exporter stubs flight-delay --lang proto -o stubs/ --server 127.0.0.1:8001
+"""
+
+
+@click.command("stubs", epilog=STUBS_EXAMPLE)
 @click.argument("name")
 @click.option("--major", type=click.IntRange(1), default=None, help="The generation; by default the default one.")
 @click.option(
@@ -40,10 +50,33 @@ def init_command(proto_prefix: str, registry: str, *, as_json: bool) -> None:
     help="proto: the .proto, for any language; python: a package that pip installs.",
 )
 @click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Where the files go.")
-@options.registry
+@click.option("--registry", default=None, envvar="SARDONYX_REGISTRY", help=options.REGISTRY_HELP)
+@click.option("--server", default=None, metavar="HOST:PORT", help="Instead of the registry: ask a server's reflection.")
+@click.option("--tls-ca", type=click.Path(path_type=Path), help="The server speaks TLS; who vouches for it, as PEM.")
 @options.as_json
-def stubs_command(name: str, registry: str, folder: Path, *, major: int | None, lang: str, as_json: bool) -> None:
-    """Write what callers of NAME compile: named, typed fields, and a client in Python."""
+def stubs_command(
+    name: str,
+    registry: str | None,
+    folder: Path,
+    *,
+    server: str | None,
+    tls_ca: Path | None,
+    major: int | None,
+    lang: str,
+    as_json: bool,
+) -> None:
+    """Write what callers of NAME compile: named, typed fields, and a client in Python.
+
+    A server that asks who calls takes the token that stands in SARDONYX_TOKEN.
+    """
     with options.sentences():
-        result = write_stubs(name, registry=registry, folder=folder, language=lang, major=major)
+        if server is not None:
+            token, tls = os.environ.get("SARDONYX_TOKEN") or None, Tls(ca=tls_ca) if tls_ca else None
+            result = write_stubs_of_server(
+                name, server=server, folder=folder, language=lang, major=major, token=token, tls=tls
+            )
+        elif registry is not None:
+            result = write_stubs(name, registry=registry, folder=folder, language=lang, major=major)
+        else:
+            raise click.UsageError("Where is it? Give --registry or --server.")
     options.say(views.stubs_data(result), views.stubs_text(result), as_json=as_json)

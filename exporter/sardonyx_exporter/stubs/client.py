@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sardonyx.registry.v1 import interface_pb2 as pb
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
+
 from sardonyx.typed.schema import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from sardonyx.typed import Form, InputField
+    from sardonyx_exporter.stubs.described import Argument, Described
 
-#: Python's type of one value, by datatype.
-_TYPES: Final = {
-    pb.DATATYPE_FP32: "float",
-    pb.DATATYPE_FP64: "float",
-    pb.DATATYPE_INT32: "int",
-    pb.DATATYPE_INT64: "int",
-    pb.DATATYPE_BOOL: "bool",
-    pb.DATATYPE_BYTES: "str",
+#: Python's type of one value, by the field's.
+_TYPES: Final[dict[int, str]] = {
+    FieldDescriptorProto.TYPE_FLOAT: "float",
+    FieldDescriptorProto.TYPE_DOUBLE: "float",
+    FieldDescriptorProto.TYPE_INT32: "int",
+    FieldDescriptorProto.TYPE_INT64: "int",
+    FieldDescriptorProto.TYPE_BOOL: "bool",
+    FieldDescriptorProto.TYPE_STRING: "str",
 }
-#: The array module's code for a column of each datatype; texts have none.
-_CODES: Final = {
-    pb.DATATYPE_FP32: "f",
-    pb.DATATYPE_FP64: "d",
-    pb.DATATYPE_INT32: "i",
-    pb.DATATYPE_INT64: "q",
-    pb.DATATYPE_BOOL: "?",
+#: The array module's code for a column of each type; texts have none.
+_CODES: Final[dict[int, str]] = {
+    FieldDescriptorProto.TYPE_FLOAT: "f",
+    FieldDescriptorProto.TYPE_DOUBLE: "d",
+    FieldDescriptorProto.TYPE_INT32: "i",
+    FieldDescriptorProto.TYPE_INT64: "q",
+    FieldDescriptorProto.TYPE_BOOL: "?",
 }
 
 _HEAD: Final = '''"""Calls of the model {model}, interface v{major}: an argument for each input, and typed answers."""
@@ -163,54 +164,47 @@ _WAYS: Final = {
 }
 
 
-def client(form: Form, major: int) -> str:
+def client(described: Described) -> str:
     """The text of the module with both classes."""
     head = _HEAD.format(
-        model=quoted(form.model), major=major, package=form.package, module=form.module, service=form.service
+        model=quoted(described.model),
+        major=described.major,
+        package=described.package,
+        module=described.module,
+        service=described.service,
     )
-    return head + "".join(_class(form, way) for way in (0, 1)) + _PACKED
+    return head + "".join(_class(described, way) for way in (0, 1)) + _PACKED
 
 
-def class_name(form: Form) -> str:
-    """The name of the client's class."""
-    return f"{form.service.removesuffix('Service')}Client"
+def row_type(argument: Argument) -> str:
+    """The type of an input's value in one row."""
+    kind = _TYPES[argument.kind]
+    return f"Sequence[{kind}]" if argument.is_vector else kind
 
 
-def _class(form: Form, way: int) -> str:
+def _class(described: Described, way: int) -> str:
     # What must be given comes before what may be left out, as Python has it.
-    fields = sorted(form.inputs, key=lambda field: field.may_miss)
+    arguments = sorted(described.arguments, key=lambda argument: not argument.is_required)
     return _CLASS.format(
         **{name: choices[way] for name, choices in _WAYS.items()},
-        name=form.service.removesuffix("Service"),
-        service=form.service,
-        row_arguments=_arguments(fields, _row_type),
-        row_docs="\n".join(f"            {field.name}: {_meaning(field)}" for field in fields),
-        features=", ".join(f"{field.name}={field.name}" for field in fields),
-        column_arguments=_arguments(fields, _column_type),
-        fill="\n".join(line for field in fields for line in _fill(field)),
+        name=described.service.removesuffix("Service"),
+        service=described.service,
+        row_arguments=_signature(arguments, row_type),
+        row_docs="\n".join(f"            {each.name}: {_one_line(each.meaning)}" for each in arguments),
+        features=", ".join(f"{each.name}={each.name}" for each in arguments),
+        column_arguments=_signature(arguments, _column_type),
+        fill="\n".join(line for each in arguments for line in _fill(each)),
     )
 
 
-def _arguments(fields: Sequence[InputField], type_of: Callable[[InputField], str]) -> str:
+def _signature(arguments: Sequence[Argument], type_of: Callable[[Argument], str]) -> str:
     return "\n".join(
-        f"        {field.name}: {type_of(field)}{' | None = None' if field.may_miss else ''}," for field in fields
+        f"        {each.name}: {type_of(each)}{'' if each.is_required else ' | None = None'}," for each in arguments
     )
 
 
-def _row_type(field: InputField) -> str:
-    kind = _TYPES[field.tensor.datatype]
-    return f"Sequence[{kind}]" if field.tensor.width else kind
-
-
-def _column_type(field: InputField) -> str:
-    return f"Iterable[{_TYPES[field.tensor.datatype]}]"
-
-
-def _meaning(field: InputField) -> str:
-    unit = f", in {field.tensor.unit}" if field.tensor.unit else ""
-    described = f" {field.tensor.description.rstrip('. ')}." if field.tensor.description else ""
-    left_out = " May be left out." if field.may_miss else ""
-    return _one_line(f"input {quoted(field.tensor.name)}{unit}.{described}{left_out}")
+def _column_type(argument: Argument) -> str:
+    return f"Iterable[{_TYPES[argument.kind]}]"
 
 
 def _one_line(text: str) -> str:
@@ -219,13 +213,13 @@ def _one_line(text: str) -> str:
     return plain.replace("\\", "\\\\").replace('"""', "'''")
 
 
-def _fill(field: InputField) -> Iterable[str]:
+def _fill(argument: Argument) -> Iterable[str]:
     indent = "        "
-    if field.may_miss:
-        yield f"{indent}if {field.name} is not None:"
+    if not argument.is_required:
+        yield f"{indent}if {argument.name} is not None:"
         indent += "    "
-    code = _CODES.get(field.tensor.datatype)
+    code = _CODES.get(argument.kind)
     if code is None:
-        yield f"{indent}columns.{field.name}.extend({field.name})"
+        yield f"{indent}columns.{argument.name}.extend({argument.name})"
     else:
-        yield f'{indent}columns.MergeFromString(_packed({field.number}, "{code}", {field.name}))'
+        yield f'{indent}columns.MergeFromString(_packed({argument.number}, "{code}", {argument.name}))'

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import SardonyxError
-from sardonyx.interface import DATATYPE_NAMES
 from sardonyx.typed.schema import quoted
 from sardonyx_exporter.stubs import client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sardonyx.registry.v1.manifest_pb2 import Distribution, Manifest
-    from sardonyx.typed import Form, InputField
+    from sardonyx_exporter.stubs.described import Argument, Described
 
 #: Packages of these names exist wherever stubs are used: another of the same name is not found, or hides them.
 HIDDEN: Final = sys.stdlib_module_names | {"google", "grpc", "numpy", "sardonyx"}
@@ -30,7 +29,7 @@ build-backend = "hatchling.build"
 
 [project]
 name = "{name}"
-version = "{major}.{version}"
+version = "{release}"
 description = "Typed calls of the model {model}, interface v{major}."
 readme = "README.md"
 requires-python = ">=3.11"
@@ -48,8 +47,7 @@ only-include = ["{top}"]
 _README: Final = """\
 # {name}
 
-Typed calls of the model `{model}`, interface v{major}. Made of version {version}; every version of this interface
-answers these calls.
+Typed calls of the model `{model}`, interface v{major}. Every version of this interface answers these calls.
 
 ```python
 from {package} import {client}
@@ -62,8 +60,8 @@ with {client}("localhost:8001") as client:
 `Async{client}` does the same in asyncio, `predict_batch` takes a column for each input, and
 `{path}` is for any other language.
 
-| argument | input | type | required | seen on the hold-out |
-|---|---|---|---|---|
+| argument | type | |
+|---|---|---|
 {rows}
 """
 
@@ -80,47 +78,52 @@ __all__ = [
 '''
 
 
-def package(manifest: Manifest, form: Form, source: str) -> dict[str, str]:
-    """The files of the package that are not compiled, by their paths."""
-    folder = form.package.replace(".", "/")
-    own = client.class_name(form)
+def package(described: Described, manifest: Manifest | None = None) -> dict[str, str]:
+    """The files of the package that are not compiled, by their paths.
+
+    Args:
+        described: the generation.
+        manifest: of the version that it was made of, where that is known.
+    """
+    folder = described.package.replace(".", "/")
+    own = described.client
     facts = {
-        "name": form.package.replace(".", "-").replace("_", "-"),
-        "model": form.model,
-        "major": manifest.interface_major,
-        "version": manifest.version,
-        "package": form.package,
+        "name": described.package.replace(".", "-").replace("_", "-"),
+        "model": described.model,
+        "major": described.major,
+        # A package of a server's own words is older to pip than one of any version.
+        "release": f"{described.major}.{manifest.version if manifest is not None else 0}",
+        "package": described.package,
         "client": own,
-        "module": form.module,
-        "path": form.path,
+        "module": described.module,
+        "path": described.path,
     }
-    messages = sorted(_messages(form))
-    exported = sorted([own, f"Async{own}", *messages])
+    exported = sorted([own, f"Async{own}", *described.messages])
     return {
         "pyproject.toml": _PYPROJECT.format(
-            **facts, top=form.package.partition(".")[0], grpcio=metadata.version("grpcio-tools")
+            **facts, top=described.package.partition(".")[0], grpcio=metadata.version("grpcio-tools")
         ),
         "README.md": _README.format(
             **facts,
-            example=", ".join(f"{field.name}=…" for field in form.inputs if not field.may_miss),
-            rows="\n".join(_rows(manifest, form)),
+            example=", ".join(f"{argument.name}=…" for argument in described.arguments if argument.is_required),
+            rows="\n".join(_rows(described.arguments, manifest)),
         ),
-        form.path: source,
+        described.path: described.source,
         f"{folder}/__init__.py": _INIT.format(
-            **{**facts, "model": quoted(form.model)},
-            names="\n".join(f"    {name}," for name in messages),
+            **{**facts, "model": quoted(described.model)},
+            names="\n".join(f"    {name}," for name in described.messages),
             quoted="\n".join(f'    "{name}",' for name in exported),
         ),
-        f"{folder}/client.py": client.client(form, manifest.interface_major),
+        f"{folder}/client.py": client.client(described),
         f"{folder}/py.typed": "",
     }
 
 
-def write(files: Mapping[str, str], form: Form, folder: Path) -> list[str]:
-    """Write the package's files into a folder, and compile its .proto there; what was written."""
+def write(files: Mapping[str, str], path: str, folder: Path) -> list[str]:
+    """Write the package's files into a folder, and compile the .proto among them; what was written."""
     written = write_all(files, folder)
-    stem = form.path.removesuffix(".proto")
-    _protoc(folder, form.path)
+    stem = path.removesuffix(".proto")
+    _protoc(folder, path)
     return [*written, *(f"{stem}{end}" for end in ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi"))]
 
 
@@ -139,30 +142,13 @@ def write_all(files: Mapping[str, str], folder: Path) -> list[str]:
     return list(files)
 
 
-def _messages(form: Form) -> Iterable[str]:
-    yield from ("Columns", "Features", "PredictBatchResponse", "PredictResponse", "Prediction", "Predictions")
-    if any(output.is_label for output in form.outputs):
-        yield "Label"
-
-
-def _rows(manifest: Manifest, form: Form) -> Iterable[str]:
-    seen = {each.name: each for each in manifest.baseline.inputs}
-    for field in form.inputs:
-        distribution = seen.get(field.tensor.name)
-        cells = [
-            f"`{field.name}`",
-            quoted(field.tensor.name),
-            _kind(field),
-            "no" if field.may_miss else "yes",
-            _seen(distribution) if distribution is not None else "",
-        ]
+def _rows(arguments: Sequence[Argument], manifest: Manifest | None) -> Iterable[str]:
+    seen = {each.name: each for each in manifest.baseline.inputs} if manifest is not None else {}
+    for argument in arguments:
+        distribution = seen.get(argument.original)
+        told = f" Seen on the hold-out: {_seen(distribution)}." if distribution is not None else ""
+        cells = [f"`{argument.name}`", client.row_type(argument), f"{argument.meaning}{told}"]
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _kind(field: InputField) -> str:
-    kind = DATATYPE_NAMES[field.tensor.datatype]
-    unit = f", {field.tensor.unit}" if field.tensor.unit else ""
-    return f"{kind} × {field.tensor.width}{unit}" if field.tensor.width else f"{kind}{unit}"
 
 
 def _seen(distribution: Distribution) -> str:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from sardonyx.errors import ModelNotFound, RouteNotFound, RuleBroken
 from sardonyx.registry import Registry
-from sardonyx.typed import form_of, schema, text
+from sardonyx.typed import form_of, schema
 from sardonyx_exporter.stubs import python
+from sardonyx_exporter.stubs.described import Described, describe
+from sardonyx_exporter.stubs.reflection import read_file
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from sardonyx.client.security import Tls
     from sardonyx.registry.v1.manifest_pb2 import Manifest
 
 
@@ -32,7 +35,7 @@ class StubsResult:
     Attributes:
         model: its name.
         interface_major: the generation.
-        version: the version whose interface it is.
+        version: the version whose interface it is; None where a server said it, which does not say which.
         package: of the .proto.
         folder: where the files are.
         files: within it.
@@ -40,7 +43,7 @@ class StubsResult:
 
     model: str
     interface_major: int
-    version: int
+    version: int | None
     package: str
     folder: str
     files: tuple[str, ...]
@@ -68,16 +71,54 @@ def write_stubs(
         RuleBroken: the package would hide another that Python programs need.
     """
     manifest = choose(Registry(registry), name, major)
-    form = form_of(manifest)
-    source = text(schema(form))
+    described = describe(schema(form_of(manifest)), name, manifest.interface_major)
+    return _write(described, folder, language, manifest)
+
+
+def write_stubs_of_server(
+    name: str,
+    *,
+    server: str,
+    folder: str | PathLike[str],
+    language: Language | str = Language.PYTHON,
+    major: int | None = None,
+    token: str | None = None,
+    tls: Tls | None = None,
+) -> StubsResult:
+    """Write what callers of a model compile, of what a running server says of itself by reflection.
+
+    The .proto is the registry's, byte for byte, where the server sends its comments, as sardonyx-server does.
+
+    Args:
+        name: the model.
+        server: host:port.
+        folder: as in ``write_stubs``.
+        language: as in ``write_stubs``.
+        major: the generation; may be left out where the server has one alone.
+        token: where the server asks who calls.
+        tls: where the server speaks it.
+
+    Raises:
+        ModelNotFound, RouteNotFound: the server has no such model or generation.
+        InvalidInput: it has several generations, and none is named.
+        RuleBroken: the package would hide another that Python programs need.
+        SardonyxError: it does not answer, or has no reflection.
+    """
+    file, found = read_file(server, name, major, token=token, tls=tls)
+    return _write(describe(file, name, found), folder, language)
+
+
+def _write(
+    described: Described, folder: str | PathLike[str], language: Language | str, manifest: Manifest | None = None
+) -> StubsResult:
     into = Path(folder)
     if Language(language) is Language.PYTHON:
-        _check_importable(form.package)
-        files = python.package(manifest, form, source)
-        written = python.write(files, form, into)
+        _check_importable(described.package)
+        written = python.write(python.package(described, manifest), described.path, into)
     else:
-        written = python.write_all({form.path: source}, into)
-    return StubsResult(name, manifest.interface_major, manifest.version, form.package, str(into), tuple(written))
+        written = python.write_all({described.path: described.source}, into)
+    version = manifest.version if manifest is not None else None
+    return StubsResult(described.model, described.major, version, described.package, str(into), tuple(written))
 
 
 def choose(registry: Registry, name: str, major: int | None) -> Manifest:

@@ -27,5 +27,6 @@ def stubs_data(result: StubsResult) -> dict[str, Any]:
 
 def stubs_text(result: StubsResult) -> str:
     """What was written, for people."""
-    made = f"{result.package} of {result.model} version {result.version}, for all versions of v{result.interface_major}"
+    source = result.model if result.version is None else f"{result.model} version {result.version}"
+    made = f"{result.package} of {source}, for all versions of v{result.interface_major}"
     return "\n".join([f"{made}:", *(f"  {result.folder}/{file}" for file in result.files)])
