@@ -102,13 +102,13 @@ def _fields(data: bytes, position: int, end: int) -> Iterator[_Field]:
         IndexError: it is cut off, or written as no message of today is.
     """
     while position < end:
-        tag, position = _varint(data, position)
+        tag, position = read_varint(data, position)
         start, wire = position, tag & 7
         if wire == _DELIMITED:
-            length, start = _varint(data, position)
+            length, start = read_varint(data, position)
             position = start + length
         elif wire == _VARINT:
-            _, position = _varint(data, position)
+            _, position = read_varint(data, position)
         elif wire in _FIXED:
             position += _FIXED[wire]
         else:
@@ -118,7 +118,7 @@ def _fields(data: bytes, position: int, end: int) -> Iterator[_Field]:
         yield _Field(tag >> 3, start, position)
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """A varint, and where it ends."""
     value = 0
     for count in range(_VARINT_BYTES_MAX):

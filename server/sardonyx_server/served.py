@@ -53,6 +53,7 @@ class Served:
         self.version = manifest.version
         self.major = manifest.interface_major
         self.batcher = batcher
+        self.bounds = bounds
         self.decoder = Decoder(manifest, bounds)
         self.encoder = Encoder(manifest)
         #: At which position the label, the probabilities and the value are among the outputs, if they are.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_reflection.v1alpha import reflection_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
@@ -24,7 +26,7 @@ from sardonyx.registry import Registry
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1.manifest_pb2 import Verdict
 from sardonyx.serving.v1 import model_service_pb2 as serving
-from sardonyx.typed import form_of
+from sardonyx.typed import form_of, schema
 from sardonyx_exporter import canary, evaluation, export, promote, shadow
 from server import sink
 from server.callers import Stub, by_compiler, by_form, by_reflection
@@ -372,6 +374,33 @@ def test_an_id_that_is_too_long_is_refused(trip: Trip) -> None:
     assert list(failure.violations) == ["prediction_id"]
 
 
+@pytest.mark.parametrize(
+    "part",
+    [b"\x0a\x00", b"\x22\x00", b"\x2a\x00", b"\x60\x01", b"\x63\x64", b"\xfa\x7f\x00"],
+    ids=["number", "text", "other text", "unknown", "group", "large number"],
+)
+@pytest.mark.parametrize("method", ["Predict", "PredictBatch"])
+def test_more_parts_than_any_version_takes_are_refused_unread(trip: Trip, method: str, part: bytes) -> None:
+    """Millions of empty parts, of a column or of fields that nobody knows, cost neither memory nor time."""
+    parts = part * (8_000_000 // len(part))
+    length = len(parts)
+    head = b"\x0a" + bytes([length & 127 | 128, length >> 7 & 127 | 128, length >> 14 & 127 | 128, length >> 21])
+    call: Any = trip.channel.unary_unary(f"/trip.v1.TripService/{method}")
+    for data in (head + parts, part * (8_000_000 // len(part))):
+        failure = failure_of(lambda data=data: call(data, timeout=PATIENCE_S))  # type: ignore[misc]
+        assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert list(failure.violations) == ["request"]
+
+
+def test_many_long_texts_are_answered(trip: Trip) -> None:
+    """A large request that is well made is counted and answered."""
+    rows = 500
+    columns = {name: [value] * rows for name, value in GOOD.items()} | {"carrier": ["x" * 200] * rows}
+    answered = trip.compiled.many(columns).predictions.probabilities.class_true
+    assert len(answered) == rows
+    assert set(answered) == {trip.compiled.many({**columns}).predictions.probabilities.class_true[0]}
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_whatever_bytes_come_the_server_is_not_at_fault(trip: Trip, data: st.DataObject) -> None:
@@ -398,6 +427,23 @@ def test_whatever_bytes_come_the_server_is_not_at_fault(trip: Trip, data: st.Dat
 
 
 # ------------------------------------------------------------------------------------------------ beside the message
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_both_reflections_have_the_service_with_its_comments(trip: Trip, version: str) -> None:
+    """Whoever reads the file that reflection gives reads what each field means."""
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol="trip.v1.TripService")
+    call: Any = trip.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=request.__class__.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    (answer,) = call(iter([request]), timeout=PATIENCE_S)
+    (data,) = answer.file_descriptor_response.file_descriptor_proto
+    file = FileDescriptorProto.FromString(data)
+    assert file == schema(form_of(Registry(str(trip.registry)).manifest(TRIP, 1)))
+    comments = [location.leading_comments for location in file.source_code_info.location]
+    assert any("From 0 to 23." in comment for comment in comments)
 
 
 def test_fields_that_are_not_known_are_passed_over_and_named(trip: Trip) -> None:

@@ -47,7 +47,7 @@ def prove(loaded: Loaded, typed: TypedService, bounds: Bounds) -> None:
     """
     batcher = Batcher(loaded.session, loaded.cost, RowQueue(bounds.rows_max), Limits())
     served = Served(loaded.manifest, typed, batcher, bounds, lambda: None)
-    generation = Generation.of(loaded.manifest.model, loaded.manifest.interface_major, typed)
+    generation = Generation.of(loaded.manifest.model, loaded.manifest.interface_major, typed, bounds)
     values = golden.inputs_of(loaded.manifest)
     try:
         expected = served.decoder.decode(_tensors(loaded, values)).feed

@@ -14,6 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from sardonyx.errors import InvalidInput, Violation
 from sardonyx.guard import parse
 from sardonyx.typed.columns import read_columns, write_columns
+from sardonyx_server.typed.parts import check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -76,7 +77,7 @@ class RowQuestion(_Typed):
     __slots__ = ()
 
     def __init__(self, generation: Generation, data: bytes) -> None:
-        super().__init__(generation, parse(data, generation.typed.predict_request))
+        super().__init__(generation, _parsed(data, generation.typed.predict_request, generation))
 
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
         """The arrays by graph tensor, and that it is one row; InvalidInput names all that is wrong."""
@@ -96,7 +97,7 @@ class ColumnsQuestion(_Typed):
     __slots__ = ()
 
     def __init__(self, generation: Generation, data: bytes) -> None:
-        super().__init__(generation, parse(data, generation.typed.batch_request))
+        super().__init__(generation, _parsed(data, generation.typed.batch_request, generation))
 
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
         """The arrays by graph tensor, and how many rows; InvalidInput names all that is wrong."""
@@ -110,6 +111,11 @@ class ColumnsQuestion(_Typed):
         fields = [field for field in self._generation.typed.form.outputs if field.tensor.name in answers]
         write_columns(response.predictions, fields, answers)
         return self._finish(response, served, record)
+
+
+def _parsed(data: bytes, kind: type[Any], generation: Generation) -> Any:
+    check_parts(data, generation.limits, kind.DESCRIPTOR.full_name)
+    return parse(data, kind)
 
 
 def _answers(served: Served, outputs: Sequence[Array]) -> dict[str, Array]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sardonyx.typed.rows import RowReader, RowWriter
+from sardonyx_server.typed.parts import limits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
     from sardonyx.typed import TypedService
+    from sardonyx_server.bounds import Bounds
     from sardonyx_server.life.model import Model
     from sardonyx_server.served import Served
 
@@ -25,6 +27,7 @@ class Generation(NamedTuple):
         typed: the messages, of the newest version that may answer: whatever an older one has is in them.
         rows: reads the rows of its requests.
         answers: writes the rows of its responses.
+        limits: how many parts of each field a request may have.
     """
 
     model: str
@@ -32,11 +35,13 @@ class Generation(NamedTuple):
     typed: TypedService
     rows: RowReader
     answers: RowWriter
+    limits: Mapping[int, int]
 
     @classmethod
-    def of(cls, model: str, major: int, typed: TypedService) -> Generation:
-        """The generation of that number, in those messages."""
-        return cls(model, f"v{major}", typed, RowReader(typed.form.inputs), RowWriter(typed.form.outputs))
+    def of(cls, model: str, major: int, typed: TypedService, bounds: Bounds) -> Generation:
+        """The generation of that number, in those messages, of which so much is read."""
+        rows, answers = RowReader(typed.form.inputs), RowWriter(typed.form.outputs)
+        return cls(model, f"v{major}", typed, rows, answers, limits_of(typed.form, bounds.rows_max))
 
 
 class Services:
@@ -82,7 +87,7 @@ def _generations(model: Model) -> Iterator[tuple[str, Generation]]:
     for major in model.routes.keys() | model.canaries.keys():
         newest = max(_answering(model, major), key=lambda served: served.version)
         if newest.typed is not None:
-            yield newest.typed.name, Generation.of(model.name, major, newest.typed)
+            yield newest.typed.name, Generation.of(model.name, major, newest.typed, newest.bounds)
 
 
 def _answering(model: Model, major: int) -> Iterator[Served]:
