@@ -16,17 +16,23 @@ EXAMPLE = ROOT / "examples" / "node"
 INSTALL_TIMEOUT_S = 180.0
 
 
-def node_folder() -> Path:
-    """A folder whose scripts find the example's packages; skips the test without Node, but never in CI."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        if os.environ.get("CI"):
-            pytest.fail("CI may not skip Node: install nodejs and npm, as .ci/run does.")
+def has_node() -> bool:
+    """Whether Node and npm are there; CI may not be without."""
+    found = bool(shutil.which("node") and shutil.which("npm"))
+    if not found and os.environ.get("CI"):
+        pytest.fail("CI may not skip Node: install nodejs and npm, as .ci/run does.")
+    return found
+
+
+def link_packages(folder: Path) -> None:
+    """Let scripts in a folder find the example's packages; skips the test without Node."""
+    if not has_node():
         pytest.skip("needs Node and npm (apt-get install nodejs npm)")
     package = (EXAMPLE / "package.json").read_bytes()
-    folder = ROOT / "var" / "node" / hashlib.sha256(package).hexdigest()[:16]
-    if not folder.exists():
-        _install(package, folder)
-    return folder
+    installed = ROOT / "var" / "node" / hashlib.sha256(package).hexdigest()[:16]
+    if not installed.exists():
+        _install(package, installed)
+    (folder / "node_modules").symlink_to(installed / "node_modules")
 
 
 def _install(package: bytes, folder: Path) -> None:

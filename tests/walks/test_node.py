@@ -18,7 +18,7 @@ from sardonyx_exporter import promote, write_stubs
 from server.callers import Stub, by_reflection
 from server.scene import ALONE, Failure, failure_of, wait_until
 from server.test_typed import CLASSES, GOOD, TRIP, export_trip, fit_trip, is_served, row_of, trips
-from support.node import EXAMPLE, node_folder
+from support.node import EXAMPLE, link_packages
 from support.programs import running_server
 
 if TYPE_CHECKING:
@@ -60,14 +60,13 @@ class Node(NamedTuple):
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A server of a model that takes every type of input, and the example to call it."""
-    installed = node_folder()
     folder = tmp_path_factory.mktemp("node")
+    link_packages(folder)
     registry, source = folder / "registry", fit_trip(seed=1)
     promote(TRIP, export_trip(registry, source), registry=str(registry))
     stubs = write_stubs(TRIP, registry=str(registry), folder=folder / "stubs", language="proto")
     shutil.copy(EXAMPLE / "package.json", folder)
     shutil.copy(EXAMPLE / "predict.js", folder)
-    (folder / "node_modules").symlink_to(installed / "node_modules")
     with running_server(registry, *ALONE) as address, grpc.insecure_channel(address) as channel:
         wait_until(lambda: is_served(channel, SERVICE), "the service is listed")
         reflected = by_reflection(channel, SERVICE)

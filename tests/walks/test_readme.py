@@ -15,20 +15,33 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from support.node import has_node, link_packages
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(python|bash|js)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: The README's ports, each replaced by a free one: whatever else runs on this machine is not disturbed.
 PORTS = ("8001", "4317", "8080")
+#: The folder for what the README installs.
+LIBRARY = "library"
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A shell in an empty folder, with the console scripts on its path; what it started ends with it."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "NO_COLOR": "1",
+        # What the README installs is not for this environment, and what it needs is at hand.
+        "PIP_TARGET": str(tmp_path / LIBRARY),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # as pip has it, this is to say: none
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
     with subprocess.Popen(
         ["bash", "-eu"],
         cwd=tmp_path,
@@ -47,9 +60,11 @@ def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_every_block_of_the_readme_runs(
     shell: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run one after the other in one folder, the README's Python and shell blocks do what they say."""
+    """Run one after the other in one folder, the README's Python, shell and Node blocks do what they say."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / LIBRARY)
     ports = {port: str(_free_port()) for port in PORTS}
+    printed = ""
     namespace: dict[str, Any] = {}
     for language, code in BLOCK.findall(README):
         if "make demo" in code:
@@ -58,6 +73,8 @@ def test_every_block_of_the_readme_runs(
             code = code.replace(f":{port}", f":{free}")  # noqa: PLW2901 - the block, as this machine can run it
         if language == "python":
             exec(compile(code, "README.md", "exec"), namespace)  # noqa: S102 - our own README
+        elif language == "js":
+            printed += _run_in_node(tmp_path, code) if has_node() else ""
         else:
             _run(shell, code)
             if "sardonyx-server" in code:
@@ -66,6 +83,12 @@ def test_every_block_of_the_readme_runs(
                 _wait_until_ready(ports["4317"])
     assert namespace["answer"].version == 1
     assert len(namespace["answer"].labels) == 2
+    # The same row, in another way.
+    probabilities = namespace["response"].prediction.probabilities
+    assert probabilities.class_true == namespace["answer"].probabilities[0, 1]
+    if has_node():
+        assert f"class_true: {probabilities.class_true!r}" in printed
+        assert f"label: 'LABEL_{str(namespace['churned']).upper()}'" in printed
 
 
 def test_files_that_the_readme_links_exist() -> None:
@@ -85,6 +108,13 @@ def _run(shell: subprocess.Popen[str], code: str) -> None:
         if line.strip() == "BLOCK-DONE":
             return
     pytest.fail(f"the shell ended in: {code}")
+
+
+def _run_in_node(folder: Path, code: str) -> str:
+    """What a script prints."""
+    link_packages(folder)
+    (folder / "readme.mjs").write_text(code)
+    return subprocess.run(["node", "readme.mjs"], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def _wait_until_ready(port: str) -> None:
