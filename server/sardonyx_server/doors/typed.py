@@ -10,7 +10,7 @@ import grpc
 
 from sardonyx import status
 from sardonyx.errors import SardonyxError
-from sardonyx_server.call import PLAIN, Call, read_call
+from sardonyx_server.call import AGENTS_MAX, Call, read_call
 from sardonyx_server.telemetry import timing
 from sardonyx_server.telemetry.record import Record
 from sardonyx_server.typed.questions import ColumnsQuestion, RowQuestion
@@ -47,13 +47,15 @@ class TypedDoor(grpc.GenericRpcHandler):
         if generation is None or kind is None:
             return None
         call = read_call(handler_call_details.invocation_metadata)
-        if call is not PLAIN:
+        if call.metadata:
             return grpc.unary_unary_rpc_method_handler(partial(self._answer, generation, kind, call))
-        # Most calls say nothing beside their message: one handler does for all of them, as long as the services stay.
-        plain: Handler | None = self._services.kept.get(handler_call_details.method)
+        # Most calls say only who calls: one handler does for all of a caller's, as long as the services stay.
+        kept, key = self._services.kept, (handler_call_details.method, call.caller)
+        plain: Handler | None = kept.get(key)
         if plain is None:
             plain = grpc.unary_unary_rpc_method_handler(partial(self._answer, generation, kind, call))
-            self._services.kept[handler_call_details.method] = plain
+            if len(kept) < AGENTS_MAX:
+                kept[key] = plain
         return plain
 
     async def _answer(self, generation: Generation, kind: Kind, call: Call, data: bytes, context: Context) -> bytes:

@@ -50,8 +50,8 @@ class Services:
     def __init__(self) -> None:
         self._of_model: dict[str, dict[str, Generation]] = {}
         self._by_name: dict[str, Generation] = {}
-        #: What doors keep by method, until any service changes.
-        self.kept: dict[str, Any] = {}
+        #: What the door keeps by method and caller, until any service changes.
+        self.kept: dict[tuple[str, str], Any] = {}
 
     def refresh(self, model: Model) -> None:
         """Bring a model's services to what there is of it; on the event loop, in one step."""
