@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import signal
@@ -62,6 +63,7 @@ def test_every_block_of_the_readme_runs(
 ) -> None:
     """Run one after the other in one folder, the README's Python, shell and Node blocks do what they say."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / LIBRARY).mkdir()
     monkeypatch.syspath_prepend(tmp_path / LIBRARY)
     ports = {port: str(_free_port()) for port in PORTS}
     printed = ""
@@ -77,6 +79,8 @@ def test_every_block_of_the_readme_runs(
             printed += _run_in_node(tmp_path, code) if has_node() else ""
         else:
             _run(shell, code)
+            # What it installed is found, as it is by a Python that starts afterwards.
+            importlib.invalidate_caches()
             if "sardonyx-server" in code:
                 _wait_until_ready(ports["8001"])
             if "sardonyx-monitor" in code:
