@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.node import has_node, link_packages
 
@@ -26,6 +28,8 @@ README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(python|bash|js)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: The README's ports, each replaced by a free one: whatever else runs on this machine is not disturbed.
 PORTS = ("8001", "4317", "8080")
+#: So many connections meet each of a few workers.
+CONNECTIONS = 20
 #: The folder for what the README installs.
 LIBRARY = "library"
 
@@ -78,6 +82,8 @@ def test_every_block_of_the_readme_runs(
         elif language == "js":
             printed += _run_in_node(tmp_path, code) if has_node() else ""
         else:
+            if "--server" in code:
+                _wait_until_served(ports["8001"])
             _run(shell, code)
             # What it installed is found, as it is by a Python that starts afterwards.
             importlib.invalidate_caches()
@@ -124,6 +130,17 @@ def _run_in_node(folder: Path, code: str) -> str:
 def _wait_until_ready(port: str) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         grpc.channel_ready_future(channel).result(timeout=30)
+
+
+def _wait_until_served(port: str) -> None:
+    """Until every worker has its models: each connection meets one of them, by chance."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    in_a_row, deadline = 0, time.monotonic() + 30
+    while in_a_row < CONNECTIONS and time.monotonic() < deadline:
+        with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+            health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+        in_a_row = in_a_row + 1 if health.status == health_pb2.HealthCheckResponse.SERVING else 0
+    assert in_a_row == CONNECTIONS
 
 
 def _free_port() -> int:
