@@ -18,7 +18,7 @@ help: ## Print this help
 demo: .venv/demo ## The whole life of a model on real data; ONCE=1 ends by itself, otherwise Ctrl-C
 	@$(BIN)/python examples/flights/demo.py $(if $(ONCE),--once)
 
-test: .venv/dev ## All tests; those of the page need a Chromium and are skipped without one
+test: .venv/dev ## All tests; some need a Chromium or Node, and are skipped without
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/dev ## ruff, mypy --strict and the proto checks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import numpy as np
 import pandas as pd
 import pytest
+import trustme
 from click.testing import CliRunner
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
@@ -30,8 +33,9 @@ from sardonyx.typed import typed_service
 from sardonyx_exporter import evaluation, export, promote, write_stubs, write_stubs_of_server
 from sardonyx_exporter.app import main
 from server.scene import ALONE, wait_until
+from server.test_tls import pair_of, root_of
 from server.test_tokens import ADMIN, ENTRIES, write
-from support.programs import running_server
+from support.programs import Program, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +110,38 @@ def test_they_are_the_registrys(registry: Path, address: str, tmp_path: Path, na
         ]
 
 
+PROGRAM = """
+import json, sys
+
+from acme.models.flight_delay.v1 import FlightDelayClient
+
+rows = json.load(sys.stdin)
+with FlightDelayClient(sys.argv[1]) as client:
+    ones = [client.predict(**row, timeout_s=30).prediction.probabilities.class_true for row in rows]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    many = client.predict_batch(**columns, timeout_s=30).predictions
+print(json.dumps([ones, list(many.probabilities.class_true), list(many.label_value)]))
+"""
+
+
+def test_the_package_calls_the_server_that_it_came_from(
+    address: str, tmp_path: Path, pipeline: Pipeline, holdout: Frame
+) -> None:
+    """Its client is answered as the source model answers, by row and in columns, for a text never seen too."""
+    write_stubs_of_server(NAME, server=address, folder=tmp_path)
+    frame = holdout[0].head(20).copy()
+    frame.loc[frame.index[:3], "carrier"] = "never seen"
+    rows = frame.to_json(orient="records", double_precision=15)
+    command = [sys.executable, "-c", PROGRAM, address]
+    ran = subprocess.run(command, input=rows, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    ones, many, labels = json.loads(ran.stdout)
+
+    np.testing.assert_allclose(ones, pipeline.predict_proba(frame)[:, 1], atol=1e-6)
+    np.testing.assert_allclose(many, ones, atol=1e-6)
+    assert labels == pipeline.predict(frame).tolist()
+
+
 def test_of_several_generations_one_is_named(address: str, tmp_path: Path) -> None:
     """Reflection does not say which one is the default: nobody guesses."""
     with pytest.raises(InvalidInput, match=r"has v1, v2 of 'two'\. Say which one, such as --major 2"):
@@ -171,6 +207,27 @@ def test_a_server_that_asks_who_calls(registry: Path, tmp_path: Path) -> None:
             lambda: CliRunner(env={"SARDONYX_TOKEN": ADMIN}).invoke(main, [*arguments, address]).exit_code == 0,
             "the model is listed",
         )
+    assert (tmp_path / "stubs" / "acme/models/flight_delay/v1/flight_delay.proto").is_file()
+
+
+def test_a_server_that_speaks_tls(registry: Path, tmp_path: Path) -> None:
+    """Is asked by TLS where its authority is named."""
+    authority = trustme.CA()
+    pair = pair_of(tmp_path, authority.issue_cert("127.0.0.1"))
+    root = tmp_path / "root.pem"
+    root.write_bytes(root_of(authority))
+    program = Program.start(
+        "sardonyx_server", "--registry", str(registry), "--listen", "127.0.0.1:0", *ALONE, *pair.options
+    )
+    try:
+        address = program.wait_for(r"listening on (\S+:\d+)")[1]
+        output = ["--lang", "proto", "-o", str(tmp_path / "stubs")]
+        ask = ["stubs", NAME, *output, "--server", address, "--tls-ca", str(root)]
+        wait_until(lambda: CliRunner().invoke(main, ask).exit_code == 0, "the model is listed")
+        with pytest.raises(Unavailable, match=f"No server answers at {address}"):
+            write_stubs_of_server(NAME, server=address, folder=tmp_path)
+    finally:
+        assert program.stop() == 0
     assert (tmp_path / "stubs" / "acme/models/flight_delay/v1/flight_delay.proto").is_file()
 
 

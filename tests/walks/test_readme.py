@@ -95,7 +95,7 @@ def test_every_block_of_the_readme_runs(
     assert len(namespace["answer"].labels) == 2
     # The same row, in another way.
     probabilities = namespace["response"].prediction.probabilities
-    assert probabilities.class_true == namespace["answer"].probabilities[0, 1]
+    assert probabilities.class_true == pytest.approx(namespace["answer"].probabilities[0, 1], abs=1e-6)
     if has_node():
         assert f"class_true: {probabilities.class_true!r}" in printed
         assert f"label: 'LABEL_{str(namespace['churned']).upper()}'" in printed
