@@ -126,17 +126,19 @@ class Rule(NamedTuple):
         cause: for the table.
         codes: that it may have.
         holds: whether it is the cause.
-        words: of the message, where no code says it: IN_STREAM.
+        words: any of them is in the message, where no code says it: IN_STREAM.
     """
 
     cause: str
     codes: frozenset[str]
     holds: Callable[[Ask, Failure, Circumstances], bool]
-    words: str = ""
+    words: tuple[str, ...] = ()
 
     def allows(self, ask: Ask, failure: Failure, around: Circumstances) -> bool:
         """Whether it excuses a failure."""
-        if failure.code not in self.codes or (failure.code == IN_STREAM and self.words not in failure.message):
+        if failure.code not in self.codes:
+            return False
+        if failure.code == IN_STREAM and not any(words in failure.message for words in self.words):
             return False
         return self.holds(ask, failure, around)
 
@@ -165,12 +167,18 @@ RULES: Final = (
         "the request was wrong",
         frozenset({"INVALID_ARGUMENT", "NOT_FOUND", IN_STREAM}),
         lambda ask, failure, _around: bool(ask.expects) and failure.code in (ask.expects, IN_STREAM),
-        words="inputs[",
+        words=("inputs[",),
     ),
     Rule("its deadline passed", frozenset({"DEADLINE_EXCEEDED"}), _elapsed),
     Rule("no route led to that version", frozenset({"NOT_FOUND", "UNAVAILABLE"}), _not_routed),
-    Rule(WORKER_GONE, frozenset({"UNAVAILABLE", IN_STREAM, CUT_OFF}), _worker_gone, words="shutting down"),
-    Rule(QUEUE_FULL, frozenset({"RESOURCE_EXHAUSTED", IN_STREAM}), _queue_full, words="queue"),
+    Rule(
+        WORKER_GONE,
+        frozenset({"UNAVAILABLE", IN_STREAM, CUT_OFF}),
+        _worker_gone,
+        # What goes away says so, and what has taken its place and is not ready yet.
+        words=("shutting down", "Try again in"),
+    ),
+    Rule(QUEUE_FULL, frozenset({"RESOURCE_EXHAUSTED", IN_STREAM}), _queue_full, words=("queue",)),
 )
 
 
