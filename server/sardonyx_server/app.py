@@ -16,7 +16,7 @@ from sardonyx.registry import Registry
 from sardonyx_server.access.command import token
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.startup import check_files, check_options
-from sardonyx_server.commands import DefaultGroup
+from sardonyx_server.commands import DefaultGroup, FiniteRange
 from sardonyx_server.config import (
     CAPTURE_ROWS_PER_S_MAX,
     CPU,
@@ -108,16 +108,19 @@ _SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
 @click.option(
     "--trace-ratio",
     default=1.0,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     help="Share of predictions that get a span. Failed and slow ones and sampled traces do in any case.",
 )
 @click.option(
-    "--slow-ms", default=100.0, type=click.FloatRange(0), help="What takes so long gets a span at any --trace-ratio."
+    "--slow-ms",
+    default=100.0,
+    type=FiniteRange(0, 86_400_000),
+    help="What takes so long gets a span at any --trace-ratio.",
 )
 @click.option(
     "--capture-rows-per-s",
     default=10.0,
-    type=click.FloatRange(0, CAPTURE_ROWS_PER_S_MAX),
+    type=FiniteRange(0, CAPTURE_ROWS_PER_S_MAX),
     help="Input rows that each worker adds to its spans; 0: none.",
 )
 @click.option(
@@ -127,14 +130,12 @@ _SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
     help="Prometheus metrics of all workers, on the host of --listen; 0: none.",
 )
 @click.option("--log-requests", is_flag=True, help="Write a log line for each prediction.")
-@click.option(
-    "--poll-interval-s", default=1.0, type=click.FloatRange(0.01, 3600), help="How often the registry is read."
-)
-@click.option("--drain-timeout-s", default=30.0, type=click.FloatRange(0.1, 3600), help="How long a shutdown may take.")
+@click.option("--poll-interval-s", default=1.0, type=FiniteRange(0.01, 3600), help="How often the registry is read.")
+@click.option("--drain-timeout-s", default=30.0, type=FiniteRange(0.1, 3600), help="How long a shutdown may take.")
 @click.option(
     "--drain-grace-s",
     default=0.5,
-    type=click.FloatRange(0, 600),
+    type=FiniteRange(0, 600),
     help="How long health says NOT_SERVING before new calls are refused.",
 )
 @click.option(
@@ -152,11 +153,14 @@ _SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
 @click.option(
     "--batch-delay-ms",
     default=0.0,
-    type=click.FloatRange(0, 1000),
+    type=FiniteRange(0, 1000),
     help="How long a request waits for others to share its run; 0: it takes those that came while the model was busy.",
 )
 @click.option(
-    "--message-bytes-max", default=64 * 1024 * 1024, type=click.IntRange(1024), help="The largest request that is read."
+    "--message-bytes-max",
+    default=64 * 1024 * 1024,
+    type=click.IntRange(1024, 2**31 - 1),
+    help="The largest request that is read.",
 )
 @click.option("--text-bytes-max", default=65_536, type=click.IntRange(1), help="The longest text that a row may hold.")
 @click.option("--onnx-threads", default=1, type=click.IntRange(1, 256), help="Threads inside one run of a model.")

@@ -89,7 +89,7 @@ def check_registry(config: Config, progress: Callable[[str], None]) -> Report:
         RegistryError: the registry cannot be opened or listed.
     """
     registry = Registry(config.registry)
-    routes, problems = _read(registry)
+    routes, problems = _read(registry, config.models)
     runtime = Runtime(config.onnx_threads, config.providers)
     bounds = Bounds(config.queue_rows_max, config.text_bytes_max)
     checked: list[Checked] = []
@@ -113,11 +113,19 @@ def shown(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _read(registry: Registry) -> tuple[dict[str, dict[int, list[str]]], list[str]]:
-    """By model and version, the routes that lead there; and why some model's cannot be read."""
+def _read(registry: Registry, only: Sequence[str]) -> tuple[dict[str, dict[int, list[str]]], list[str]]:
+    """By model and version, the routes that lead there; and why some model's cannot be read.
+
+    Args:
+        registry: where to look.
+        only: the models that are asked for; none: all of them.
+    """
     found: dict[str, dict[int, list[str]]] = {}
-    problems: list[str] = []
-    for model in registry.models():
+    models = registry.models()
+    problems = [f"There is no model {name!r} in {registry.location}." for name in only if name not in models]
+    for model in models:
+        if only and model not in only:
+            continue
         try:
             found[model] = _led(registry.routes(model))
         except SardonyxError as error:

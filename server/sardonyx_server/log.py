@@ -18,7 +18,7 @@ class _JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
+            "time": _utc(record),
             "level": record.levelname.lower(),
             "process": record.process,
             "message": record.getMessage(),
@@ -32,9 +32,17 @@ class _JsonLines(logging.Formatter):
 class _Lines(logging.Formatter):
     """A line for people. Fields follow the message as ``name=value``, in JSON: a caller's text stays one line."""
 
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        return _utc(record)
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         fields = "".join(f" {name}={json.dumps(value)}" for name, value in _fields(record).items())
         return super().formatMessage(record) + fields
+
+
+def _utc(record: logging.LogRecord) -> str:
+    """When it was written: UTC, ISO 8601."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:

@@ -129,7 +129,7 @@ class Predictor:
             record.code = grpc.StatusCode.INTERNAL.name
             raise to_internal(error, LOG) from None
         except BaseException:
-            record.code = grpc.StatusCode.CANCELLED.name
+            record.code = _cancelled_by(context).name
             raise
         else:
             record.code = "OK"
@@ -158,3 +158,10 @@ class Predictor:
         routed = resolve(self._models, question.model, question.selector, key)
         record.served, record.route = routed.served, routed.route
         return routed
+
+
+def _cancelled_by(context: Context) -> grpc.StatusCode:
+    """What ended a call in its middle: gRPC cancels those whose time is up as it does those whose caller has left."""
+    left_s = context.time_remaining()
+    late = left_s is not None and left_s <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED

@@ -184,6 +184,20 @@ def test_a_killed_server_is_nobodys_trouble_and_used_again(scene: Scene) -> None
         assert load.errors == []
 
 
+@pytest.mark.parametrize("dead", [1, 2])
+def test_addresses_that_are_gone_cost_no_call(dead: int) -> None:
+    """Where others do not answer, the one that does gets every call of many: to move on is no repetition."""
+    server = Plain()
+
+    async def ask(addresses: list[str]) -> list[Any]:
+        async with AsyncClient(addresses) as client:
+            return await asyncio.gather(*(client.predict(MODEL, {"x": float(index)}) for index in range(300)))
+
+    with plain.running(server) as alive:
+        answers = asyncio.run(ask([*(f"127.0.0.1:{free_port()}" for _ in range(dead)), alive]))
+    assert [answer.outputs["value"].tolist() for answer in answers] == [[2.0 * index] for index in range(300)]
+
+
 def test_where_nobody_listens_the_call_ends() -> None:
     """Without any server a call is Unavailable, after a few attempts and before its time is over."""
     with Client([f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"], timeout_s=PATIENCE_S) as client:

@@ -209,3 +209,49 @@ def test_the_help_shows_the_options_of_serving_and_the_commands() -> None:
     assert "--json" in own
     assert "--onnx-threads" in own
     assert "Exit codes" in own
+
+
+def test_only_the_models_that_would_be_served_are_checked(scene: Scene) -> None:
+    """--models is what a server would be told: others are not looked at, and one that there is not is a problem."""
+    status, report = checked(scene.registry, "--models", REGRESSOR)
+    assert (status, {each["model"] for each in report["versions"]}) == (0, {REGRESSOR})
+    status, report = checked(scene.registry, "--models", f"{REGRESSOR},nosuch")
+    assert status == 1
+    assert any("nosuch" in problem for problem in report["problems"])
+
+
+def test_a_manifest_that_lacks_a_part_is_a_row_of_the_report(tmp_path: Path) -> None:
+    """A version that cannot be proven fails with a sentence, whatever is missing, and the others are checked."""
+    registry = tmp_path / "registry"
+    for model in (GOOD, WRONG):
+        export_regressor(registry, model, seed=1)
+        promote(model, 1, registry=str(registry))
+    (path,) = (registry / "models" / WRONG / "versions").glob("*.json")
+    manifest = json.loads(path.read_text())
+    del manifest["golden"]["inputs"]
+    path.write_text(json.dumps(manifest))
+    status, report = checked(registry)
+    assert status == 1
+    assert {each["model"]: each["state"] for each in report["versions"]} == {GOOD: "ready", WRONG: "failed"}
+    (reason,) = [each["reason"] for each in report["versions"] if each["model"] == WRONG]
+    assert "cannot be proven" in reason
+    assert "Export the version again." in reason
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--batch-delay-ms", "nan"), "--batch-delay-ms"),
+        (("--poll-interval-s", "nan"), "--poll-interval-s"),
+        (("--slow-ms", "inf"), "--slow-ms"),
+        (("--message-bytes-max", "99999999999999"), "--message-bytes-max"),
+        (("--listen", "127.0.0.1:18303", "--metrics-port", "18303"), "both port 18303"),
+    ],
+)
+def test_an_option_that_would_end_the_workers_is_refused(scene: Scene, options: tuple[str, ...], said: str) -> None:
+    """What no worker could start with is a usage error of check and of serving, and nothing is started."""
+    for command in (("check",), ()):
+        done = run(*command, "--registry", str(scene.registry), *options)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr

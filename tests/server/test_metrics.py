@@ -126,6 +126,28 @@ def test_all_workers_are_counted_together_and_no_count_goes_back(scene: Scene) -
         wait_until(lambda: counted() == asked, "what the new worker answered is added")
 
 
+def test_what_ended_a_call_is_told_apart(scene: Scene) -> None:
+    """A call whose time is up counts as DEADLINE_EXCEEDED, and one whose caller left as CANCELLED."""
+    port = free_port()
+    long = number_request(SLOW, LONG)
+
+    def counted(code: str) -> float:
+        return total(scrape(port), "sardonyx_requests_total", model=SLOW, code=code)
+
+    with (
+        running_server(scene.registry, *ALONE, "--metrics-port", str(port)) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        wait_until(lambda: answers(channel, number_request(SLOW, 10)), "the model answers")
+        assert failure_of(lambda: infer(channel, long, timeout_s=0.05)).code is grpc.StatusCode.DEADLINE_EXCEEDED
+        wait_until(lambda: counted("DEADLINE_EXCEEDED") == 1, "the late call is counted")
+        call = infer_later(channel, long)
+        wait_until(lambda: total(scrape(port), "sardonyx_queue_rows") > 0, "the next call is under way")
+        call.cancel()
+        wait_until(lambda: counted("CANCELLED") == 1, "the cancelled call is counted")
+        assert counted("DEADLINE_EXCEEDED") == 1
+
+
 def _samples_of(metric: Metric) -> list[str]:
     if metric.kind is Kind.HISTOGRAM:
         return [f"{metric.name}_{part}" for part in ("bucket", "count", "sum")]

@@ -184,3 +184,21 @@ def test_a_drain_ends_the_stream_after_what_was_asked(scene: Scene) -> None:
     error: Any = raised.value
     assert isinstance(status.from_rpc(error.code(), error.details(), error.trailing_metadata()), ServerDraining)
     assert ending == [0]
+
+
+def test_a_caller_that_leaves_a_stream_is_no_error(scene: Scene) -> None:
+    """Streams that are cancelled while answers wait to be written leave no traceback in the log."""
+    program = Program.start("sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
+    try:
+        address = program.wait_for(r"listening on (\S+:\d+)")[1]
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        with grpc.insecure_channel(address, options=options) as channel:
+            wait_until(lambda: answers(channel, number_request(LOOKUP, 1)), "the model answers")
+            for _ in range(4):
+                responses = stream(channel, [regressor_request(np.zeros((20_000, 3)))] * 40)
+                next(responses)
+                responses.cancel()
+            wait_until(lambda: answers(channel, number_request(LOOKUP, 1)), "others are answered")
+    finally:
+        assert program.stop() == 0, "".join(program.lines)
+    assert "Traceback" not in "".join(program.lines)

@@ -75,7 +75,10 @@ class Retry:
         self._attempt += 1
         if not isinstance(error, Unavailable | Overloaded) or self._attempt >= ATTEMPTS:
             raise error
-        wait_s = 0.0 if elsewhere and isinstance(error, Unavailable) else self._backoff_s(error)
+        if elsewhere and isinstance(error, Unavailable):
+            # Each address is asked once: where one is gone the others get the calls that are theirs now, and no more.
+            return 0.0
+        wait_s = self._backoff_s(error)
         if wait_s >= self.deadline.left_s or not self._budget.spend():
             raise error
         return wait_s

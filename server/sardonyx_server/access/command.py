@@ -19,6 +19,7 @@ from sardonyx_server.access.tokens import (
     new_token,
     read_tokens,
 )
+from sardonyx_server.commands import FiniteRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ def _checked(check: Callable[..., object]) -> Callable[[click.Context, click.Par
     callback=_checked(check_models),
     help="A model that it may call, or * for all; may be given more than once.",
 )
-@click.option("--expires-days", type=click.FloatRange(0, 36_500, min_open=True), help="How long it may be used.")
+@click.option("--expires-days", type=FiniteRange(0, 36_500, min_open=True), help="How long it may be used.")
 @click.option("--token-file", type=click.Path(dir_okay=False), help="Append its entry to this file.")
 def token(
     name: str, roles: Sequence[str], models: Sequence[str], expires_days: float | None, token_file: str | None

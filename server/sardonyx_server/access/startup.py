@@ -23,6 +23,8 @@ def check_options(config: Config) -> None:
         raise ValueError("--tls-cert and --tls-key go together. Give both, or none.")
     if config.tls_client_ca and not config.tls_cert:
         raise ValueError("--tls-client-ca asks callers for certificates, which takes --tls-cert and --tls-key too.")
+    if config.metrics_port and config.metrics_port == config.port:
+        raise ValueError(f"--listen and --metrics-port are both port {config.port}. Give two ports.")
 
 
 def check_files(config: Config) -> list[str]:

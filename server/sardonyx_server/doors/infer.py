@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from sardonyx import status
-from sardonyx.errors import SardonyxError
+from sardonyx.errors import InvalidInput, SardonyxError, Violation
 from sardonyx.guard import parse
 from sardonyx.oip import coalesced
 from sardonyx.oip.messages import (
@@ -138,8 +138,16 @@ class InferQuestion:
 
 
 def _text(parameters: Mapping[str, InferParameter], name: str) -> str | None:
-    """A parameter's text; None where it was not sent."""
-    return parameters[name].string_param if name in parameters else None
+    """A parameter's text; None where it was not sent.
+
+    Raises:
+        InvalidInput: it is no text.
+    """
+    if name not in parameters:
+        return None
+    if parameters[name].WhichOneof("parameter_choice") != "string_param":
+        raise InvalidInput([Violation(f"parameters[{name}]", "expected a string_param. Send it as text.")])
+    return parameters[name].string_param
 
 
 def _refusal(error: SardonyxError, record: Record) -> bytes:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+import grpc
+
 from sardonyx import status
 from sardonyx.errors import ServerDraining
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    import grpc
 
     from sardonyx_server.drain import Drain
 
@@ -39,6 +39,9 @@ async def pipe(
         with drain.telling(reader.cancel):
             while (answered := await under_way.get()) is not None:
                 await context.write(await answered)
+    except grpc.aio.BaseError:
+        # Whoever asked has left: there is nobody to write to.
+        return
     finally:
         reader.cancel()
         while not under_way.empty():

@@ -91,9 +91,14 @@ def load(registry: Registry, model: str, version: int, *, runtime: Runtime, ente
     enter(State.VERIFYING)
     try:
         golden.replay(manifest, session)
+        cost = _warm_up(manifest, session)
     except golden.GoldenMismatch as error:
         raise LoadFailed(str(error), may_pass=False) from error
-    return Loaded(manifest, session, _warm_up(manifest, session), _typed(manifest))
+    except Exception as error:
+        # A manifest that lacks a part, or whatever a graph that does not run makes ONNX Runtime raise.
+        reason = f"It cannot be proven: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}."
+        raise LoadFailed(f"{reason} Export the version again.", may_pass=False) from error
+    return Loaded(manifest, session, cost, _typed(manifest))
 
 
 def _build(manifest: Manifest, graph: bytes, runtime: Runtime) -> Session:

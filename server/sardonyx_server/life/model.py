@@ -176,9 +176,11 @@ class Models(dict[str, Model]):
 
     Attributes:
         known: whether the registry has been read: until then, nobody can say which names there are.
+        discreet: whether callers have rights: then who asks for what there is not learns no other names.
     """
 
     known = False
+    discreet = False
 
     def find(self, name: str) -> Model:
         """One of them.
@@ -190,5 +192,5 @@ class Models(dict[str, Model]):
         if name in self:
             return self[name]
         if self.known:
-            raise ModelNotFound(name, self)
+            raise ModelNotFound(name, () if self.discreet else self)
         raise Unavailable("This server has just begun and has not read its registry yet. Try again in 1 s.")
