@@ -253,6 +253,20 @@ def test_a_refusal_does_not_say_whether_there_is_such_a_model(guarded: str) -> N
         assert missing == denied(lambda: metadata_of(CLASSIFIER)(channel)).message.replace(CLASSIFIER, "no-such-model")
 
 
+def test_a_model_that_is_not_there_yet_names_no_others(scene: Scene, tmp_path: Path) -> None:
+    """Who may call a model that does not exist learns that, and not which models there are."""
+    token = new_token()
+    entry = Token("early", digest_of(token), frozenset({Role.INFER}), frozenset({"arrivals"}))
+    with serving_with(scene, write(tmp_path / "tokens.toml", *ENTRIES, entry)) as (_, address):
+        with calling(address, ADMIN) as channel:
+            wait_until(lambda: is_ready(channel), "the server is ready")
+        with calling(address, token) as channel:
+            request = regressor_request(array_of(seed=3, rows=ROWS), model="arrivals")
+            failure = failure_of(lambda: infer(channel, request))
+    assert failure.code is grpc.StatusCode.NOT_FOUND
+    assert not any(name in str(failure.status) for name in (f"{REGRESSOR!r}", CLASSIFIER))
+
+
 @pytest.mark.parametrize("name", READS)
 def test_a_reader_reads_everything(guarded: str, name: str) -> None:
     """The role `read` reads of every model."""
