@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded, Violation
+from sardonyx_server import sharing
 from sardonyx_server.telemetry.record import Batch
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class RowQueue:
     def __init__(self, rows_max: int) -> None:
         self.rows = 0
         self.rows_max = rows_max
-        self._threads = ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix="run")
+        self._threads = ThreadPoolExecutor(_THREADS_MAX, "run", sharing.step_back)
 
     def admit(self, rows: int) -> None:
         """Take room for rows.
@@ -97,7 +98,8 @@ class RowQueue:
 
     async def run(self, job: Callable[[], Sequence[Array]]) -> Sequence[Array]:
         """Run a job in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+        with sharing.interruptible():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, job)
 
     def close(self) -> None:
         """Let the threads end; nothing waits any more."""
