@@ -68,6 +68,10 @@ class Port:
         await asyncio.gather(*(server.start() for server in self._servers))
         sharing.let_the_loop_finish()
 
-    async def close(self, grace_s: float) -> None:
-        """Tell every connection to go away, and end what has not ended by then."""
-        await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+    def close(self, grace_s: float) -> asyncio.Future[list[None]]:
+        """Tell every connection to go away, in the next turn of the loop; done when all that was asked has ended.
+
+        Args:
+            grace_s: what has not ended by then is ended.
+        """
+        return asyncio.gather(*(server.stop(grace_s) for server in self._servers))

@@ -113,7 +113,7 @@ class Worker:
         flush_s = self._config.drain_timeout_s * FLUSH_SHARE
         left_s = max(0.0, self._config.drain_timeout_s - (time.monotonic() - started) - flush_s)
         await asyncio.gather(self._finish_calls(left_s), asyncio.sleep(drain.HOLD_S))
-        stopping = asyncio.create_task(self._port.close(STOP_GRACE_S))
+        stopping = self._port.close(STOP_GRACE_S)
         # One turn of the loop: the connections are told to close before the last refusals are written.
         await asyncio.sleep(0)
         self._drain.close()

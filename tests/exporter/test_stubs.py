@@ -137,6 +137,25 @@ async def many(address: str) -> list[float]:
         assert all(each == sums[0] for each in sums), sums
         return [one.prediction.probabilities.class_true, *sums[0]]
 
+def mistaken(address: str) -> None:
+    good = {"distance": [2.0, 3.0], "hour": [7, 8], "carrier": ["UA", "AA"]}
+    with FlightDelayClient(address) as client:
+        for name, wrong in (("carrier", "UA"), ("carrier", ["UA", 5]), ("distance", [2.0, None]), ("hour", 7)):
+            try:
+                client.predict_batch(**{**good, name: wrong})  # type: ignore[arg-type]
+            except TypeError as error:
+                assert str(error).startswith(f"{name}: "), error
+            else:
+                raise AssertionError(name)
+        for name, wrong in (("carrier", 5), ("distance", "far"), ("hour", 10**400), ("carrier", chr(0xD800))):
+            try:
+                client.predict(**{"distance": 2.0, "hour": 7, "carrier": "UA", name: wrong})  # type: ignore[arg-type]
+            except TypeError as error:
+                assert str(error).startswith(f"{name}: "), error
+            else:
+                raise AssertionError(name)
+
+mistaken(sys.argv[1])
 print(one(sys.argv[1]), *asyncio.run(many(sys.argv[1])))
 """
 MISTAKES = """
@@ -193,7 +212,7 @@ def address(registry: str) -> Iterator[str]:
 def test_the_package_installs_calls_and_is_typed(registry: str, tmp_path: Path, address: str) -> None:
     """A fresh environment installs it, its clients call a server, and mypy --strict knows right calls from wrong ones.
 
-    Lists, arrays of the right type, arrays of another, and iterators send the same.
+    Lists, arrays of the right type, arrays of another, and iterators send the same. What cannot be sent is named.
     """
     source, environment = tmp_path / "source", tmp_path / "environment"
     write_stubs("flight-delay", registry=registry, folder=source)

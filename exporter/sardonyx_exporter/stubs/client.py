@@ -39,6 +39,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from types import TracebackType
+from typing import Any
 
 import grpc
 from grpc import aio
@@ -77,9 +78,10 @@ class {prefix}{name}Client:
             timeout_s: how long the answer may take; by default, as long as it takes.
 
         Raises:
+            TypeError: a value is of another type than its argument; the argument is named.
             grpc.RpcError: the server refused, or could not be reached; the details say what to do.
         """
-        features = _pb.Features({features})
+        features = _features({features})
         request = _pb.PredictRequest(features=features, prediction_id=prediction_id, routing_key=routing_key)
         return {await_}self.stub.Predict(request, timeout=timeout_s)
 
@@ -96,6 +98,7 @@ class {prefix}{name}Client:
         The arguments are those of ``predict``. A matrix goes row by row.
 
         Raises:
+            TypeError: a column cannot be sent; the argument is named.
             grpc.RpcError: the server refused, or could not be reached; the details say what to do.
         """
         columns = _pb.Columns()
@@ -120,8 +123,38 @@ class {prefix}{name}Client:
 '''
 
 _PACKED: Final = '''
-def _packed(number: int, code: str, values: Iterable[float]) -> bytes:
+def _features(**values: Any) -> _pb.Features:
+    """One row; what is None stays absent."""
+    try:
+        return _pb.Features(**values)
+    except (TypeError, ValueError, OverflowError):
+        for name, value in values.items():
+            try:
+                _pb.Features(**{name: value})
+            except (TypeError, ValueError, OverflowError) as error:
+                raise TypeError(f"{name}: {value!r:.100} cannot be sent: {error}. See predict for its type.") from None
+        raise
+
+
+def _texts(name: str, values: Iterable[str]) -> list[str]:
+    """A column of texts."""
+    texts = [values] if isinstance(values, str) else list(values)
+    if isinstance(values, str) or not all(isinstance(each, str) for each in texts):
+        raise TypeError(f"{name}: {values!r:.100} is no column of texts. Give a list of str.")
+    return texts
+
+
+def _packed(name: str, number: int, code: str, values: Iterable[float]) -> bytes:
     """A column of numbers as the bytes of its field: an array of the right type is copied as it is."""
+    try:
+        data = _bytes(code, values)
+    except (TypeError, ValueError, OverflowError) as error:
+        message = f"{name}: {values!r:.100} is no column: {error}. Give a list or an array, NaN for what is missing."
+        raise TypeError(message) from None
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _bytes(code: str, values: Iterable[float]) -> bytes:
     data = _memory(code, values)
     if data is None:
         if code == "?":
@@ -131,7 +164,7 @@ def _packed(number: int, code: str, values: Iterable[float]) -> bytes:
             if sys.byteorder == "big":
                 column.byteswap()
             data = column.tobytes()
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
+    return data
 
 
 def _memory(code: str, values: object) -> bytes | None:
@@ -220,6 +253,7 @@ def _fill(argument: Argument) -> Iterable[str]:
         indent += "    "
     code = _CODES.get(argument.kind)
     if code is None:
-        yield f"{indent}columns.{argument.name}.extend({argument.name})"
+        yield f'{indent}columns.{argument.name}.extend(_texts("{argument.name}", {argument.name}))'
     else:
-        yield f'{indent}columns.MergeFromString(_packed({argument.number}, "{code}", {argument.name}))'
+        packed = f'_packed("{argument.name}", {argument.number}, "{code}", {argument.name})'
+        yield f"{indent}columns.MergeFromString({packed})"

@@ -46,7 +46,13 @@ def _input_added(tensor: Input) -> Reason:
     if tensor.optional:
         meaning = "Calls without it are answered as if its value were missing."
         return _compatible("OPTIONAL_INPUT_ADDED", f"{named} and may be left out", meaning)
-    return _breaking("REQUIRED_INPUT_ADDED", f"{named} and required", "Calls without it are refused.")
+    meaning = "Calls without it are refused."
+    if tensor.missing == pb.MISSING_POLICY_ALLOWED:
+        meaning = (
+            "Calls of tensors without it are refused. The model knows what to do without it: export it with"
+            f" optional=[{tensor.name!r}], and callers keep their interface."
+        )
+    return _breaking("REQUIRED_INPUT_ADDED", f"{named} and required", meaning)
 
 
 def _input(named: str, old: Input, new: Input) -> Iterator[Reason]:
