@@ -95,9 +95,13 @@ def test_nobody_waits_beyond_the_deadline() -> None:
 
 
 def test_the_budget_has_the_last_word() -> None:
-    """With an empty budget a call is made once, even where somebody else may answer."""
+    """With an empty budget nobody is asked twice; to move on to somebody who was not asked yet is no repetition."""
     budget = RetryBudget(Clock())
     while budget.spend():
         pass
     with pytest.raises(Unavailable):
-        _retry(budget=budget).wait_s(Unavailable("gone"), elsewhere=True)
+        _retry(budget=budget).wait_s(Unavailable("gone"), elsewhere=False)
+    with pytest.raises(Overloaded):
+        _retry(budget=budget).wait_s(Overloaded("full", 0.1), elsewhere=True)
+    assert _retry(budget=budget).wait_s(Unavailable("gone"), elsewhere=True) == 0
+    assert not budget.spend()
