@@ -2,8 +2,8 @@
 
 A prediction changes nothing and keeps its id, and an outcome is stored once however often it is reported. So both may
 be repeated where the server says that it could not take the call; to ask at an address that was not asked yet is no
-repetition, and spends nothing. Nothing else is repeated: a deadline is the caller's
-own, and an invalid request stays invalid.
+repetition, and spends nothing. Nothing else is repeated: a deadline is the caller's own, and an invalid request stays
+invalid.
 """
 
 from __future__ import annotations
