@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 Frame = tuple[pd.DataFrame, "pd.Series[bool]"]
 NAME = "flight-delay"
+#: A name that no machine has (RFC 2606).
+ELSEWHERE = "server.invalid:8001"
 
 
 @pytest.fixture(scope="module")
@@ -210,25 +212,64 @@ def test_a_server_that_asks_who_calls(registry: Path, tmp_path: Path) -> None:
     assert (tmp_path / "stubs" / "acme/models/flight_delay/v1/flight_delay.proto").is_file()
 
 
+@contextlib.contextmanager
+def _serving_tls(registry: Path, *options: str) -> Iterator[str]:
+    program = Program.start("sardonyx_server", "--registry", str(registry), "--listen", "127.0.0.1:0", *ALONE, *options)
+    try:
+        yield program.wait_for(r"listening on (\S+:\d+)")[1]
+    finally:
+        assert program.stop() == 0
+
+
 def test_a_server_that_speaks_tls(registry: Path, tmp_path: Path) -> None:
     """Is asked by TLS where its authority is named."""
     authority = trustme.CA()
     pair = pair_of(tmp_path, authority.issue_cert("127.0.0.1"))
     root = tmp_path / "root.pem"
     root.write_bytes(root_of(authority))
-    program = Program.start(
-        "sardonyx_server", "--registry", str(registry), "--listen", "127.0.0.1:0", *ALONE, *pair.options
-    )
-    try:
-        address = program.wait_for(r"listening on (\S+:\d+)")[1]
+    with _serving_tls(registry, *pair.options) as address:
         output = ["--lang", "proto", "-o", str(tmp_path / "stubs")]
         ask = ["stubs", NAME, *output, "--server", address, "--tls-ca", str(root)]
         wait_until(lambda: CliRunner().invoke(main, ask).exit_code == 0, "the model is listed")
         with pytest.raises(Unavailable, match=f"No server answers at {address}"):
             write_stubs_of_server(NAME, server=address, folder=tmp_path)
-    finally:
-        assert program.stop() == 0
     assert (tmp_path / "stubs" / "acme/models/flight_delay/v1/flight_delay.proto").is_file()
+
+
+def test_a_server_that_asks_for_a_certificate(registry: Path, tmp_path: Path) -> None:
+    """Is shown the caller's own, of the authority that it trusts; to others it does not answer."""
+    authority, clients = trustme.CA(), trustme.CA()
+    server = pair_of(tmp_path, authority.issue_cert("127.0.0.1"))
+    (tmp_path / "mine").mkdir()
+    mine = pair_of(tmp_path / "mine", clients.issue_cert("caller.example"))
+    (tmp_path / "strange").mkdir()
+    strange = pair_of(tmp_path / "strange", trustme.CA().issue_cert("caller.example"))
+    root, roots = tmp_path / "root.pem", tmp_path / "clients.pem"
+    root.write_bytes(root_of(authority))
+    roots.write_bytes(root_of(clients))
+    with _serving_tls(registry, *server.options, "--tls-client-ca", str(roots)) as address:
+        ask = ["stubs", NAME, "--lang", "proto", "-o", str(tmp_path / "stubs"), "--server", address]
+        trusting = [*ask, "--tls-ca", str(root)]
+        wait_until(lambda: CliRunner().invoke(main, [*trusting, *mine.options]).exit_code == 0, "the model is listed")
+        for refused in (trusting, [*trusting, *strange.options], [*ask, "--tls", *mine.options]):
+            said = CliRunner().invoke(main, refused)
+            assert (said.exit_code, f"No server answers at {address}" in said.stderr) == (1, True), said.output
+    assert (tmp_path / "stubs" / "acme/models/flight_delay/v1/flight_delay.proto").is_file()
+
+
+def test_security_that_cannot_be_is_said(registry: Path, tmp_path: Path) -> None:
+    """Half a pair, options of a server where there is none, and a token that anybody on its way could read."""
+    run = CliRunner(env={"SARDONYX_REGISTRY": "", "SARDONYX_TOKEN": ADMIN}).invoke
+    ask = ["stubs", NAME, "-o", str(tmp_path), "--server"]
+    half = run(main, [*ask, "127.0.0.1:1", "--tls-cert", "cert.pem"])
+    nowhere = run(main, ["stubs", NAME, "-o", str(tmp_path), "--registry", str(registry), "--tls"])
+    exposed = run(main, [*ask, ELSEWHERE])
+    allowed = run(main, [*ask, ELSEWHERE, "--allow-insecure-token"])
+
+    assert (half.exit_code, "belong together. Give both" in half.stderr) == (1, True), half.output
+    assert (nowhere.exit_code, "--tls is of a server. Give --server too" in nowhere.stderr) == (2, True)
+    assert (exposed.exit_code, "it would travel unencrypted" in exposed.stderr) == (1, True)
+    assert (allowed.exit_code, f"No server answers at {ELSEWHERE}" in allowed.stderr) == (1, True), allowed.output
 
 
 # ------------------------------------------------------------------------------------------- servers of other libraries

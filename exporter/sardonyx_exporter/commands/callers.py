@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,7 +42,12 @@ Examples:
 
 @click.command("stubs", epilog=STUBS_EXAMPLE)
 @click.argument("name")
-@click.option("--major", type=click.IntRange(1), default=None, help="The generation; by default the default one.")
+@click.option(
+    "--major",
+    type=click.IntRange(1),
+    default=None,
+    help="The generation; by default the default one, or a server's only one.",
+)
 @click.option(
     "--lang",
     type=click.Choice([str(each) for each in Language]),
@@ -52,7 +58,15 @@ Examples:
 @click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Where the files go.")
 @click.option("--registry", default=None, envvar="SARDONYX_REGISTRY", help=options.REGISTRY_HELP)
 @click.option("--server", default=None, metavar="HOST:PORT", help="Instead of the registry: ask a server's reflection.")
-@click.option("--tls-ca", type=click.Path(path_type=Path), help="The server speaks TLS; who vouches for it, as PEM.")
+@click.option("--tls", is_flag=True, help="The server speaks TLS; each option of TLS says so too.")
+@click.option(
+    "--tls-ca", type=click.Path(path_type=Path), help="Who vouches for it, PEM; by default those whom gRPC trusts."
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path), help="A certificate of your own, PEM, where it asks for one."
+)
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM.")
+@click.option("--allow-insecure-token", is_flag=True, help="Send the token in plain text to another machine.")
 @options.as_json
 def stubs_command(
     name: str,
@@ -60,10 +74,10 @@ def stubs_command(
     folder: Path,
     *,
     server: str | None,
-    tls_ca: Path | None,
     major: int | None,
     lang: str,
     as_json: bool,
+    **security: Any,
 ) -> None:
     """Write what callers of NAME compile: named, typed fields, and a client in Python.
 
@@ -71,12 +85,26 @@ def stubs_command(
     """
     with options.sentences():
         if server is not None:
-            token, tls = os.environ.get("SARDONYX_TOKEN") or None, Tls(ca=tls_ca) if tls_ca else None
             result = write_stubs_of_server(
-                name, server=server, folder=folder, language=lang, major=major, token=token, tls=tls
+                name, server=server, folder=folder, language=lang, major=major, **_security(**security)
             )
+        elif any(security.values()):
+            given = ", ".join(f"--{option.replace('_', '-')}" for option, value in security.items() if value)
+            raise click.UsageError(f"{given} is of a server. Give --server too.")
         elif registry is not None:
             result = write_stubs(name, registry=registry, folder=folder, language=lang, major=major)
         else:
             raise click.UsageError("Where is it? Give --registry or --server.")
     options.say(views.stubs_data(result), views.stubs_text(result), as_json=as_json)
+
+
+def _security(
+    *, tls: bool, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None, allow_insecure_token: bool
+) -> dict[str, Any]:
+    """Who calls, and whom, as ``write_stubs_of_server`` takes it."""
+    speaks_tls = tls or any((tls_ca, tls_cert, tls_key))
+    return {
+        "token": os.environ.get("SARDONYX_TOKEN") or None,
+        "tls": Tls(ca=tls_ca, cert=tls_cert, key=tls_key) if speaks_tls else None,
+        "allow_insecure_token": allow_insecure_token,
+    }

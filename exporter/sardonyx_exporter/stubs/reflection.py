@@ -38,7 +38,13 @@ _SERVICE: Final = re.compile(r"(?:(?P<prefix>.+)\.)?(?P<module>[^.]+)\.v(?P<majo
 
 
 def read_file(
-    server: str, model: str, major: int | None = None, *, token: str | None = None, tls: Tls | None = None
+    server: str,
+    model: str,
+    major: int | None = None,
+    *,
+    token: str | None = None,
+    tls: Tls | None = None,
+    allow_insecure_token: bool = False,
 ) -> tuple[FileDescriptorProto, int]:
     """The file of a model's typed service, with its comments where the server sends them, and its generation.
 
@@ -48,14 +54,15 @@ def read_file(
         major: the generation; may be left out where the server has one alone.
         token: where the server asks who calls.
         tls: where the server speaks it.
+        allow_insecure_token: send the token in plain text to another machine.
 
     Raises:
         ModelNotFound, RouteNotFound: it has no such service; the message says which it has.
-        InvalidInput: it has several generations, and none is named.
+        InvalidInput: it has several generations, and none is named; or anybody on its way could read the token.
         SardonyxError: it does not answer, or has no reflection.
     """
     check_model_name(model)
-    metadata = authorization(token, [server], secure=tls is not None, allow_insecure=False)
+    metadata = authorization(token, [server], secure=tls is not None, allow_insecure=allow_insecure_token)
     with grpc.insecure_channel(server) if tls is None else grpc.secure_channel(server, tls.credentials()) as channel:
         reflection = _Reflection(channel, server, metadata)
         generations = _generations(reflection.services(), model)

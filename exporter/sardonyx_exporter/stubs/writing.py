@@ -84,6 +84,7 @@ def write_stubs_of_server(
     major: int | None = None,
     token: str | None = None,
     tls: Tls | None = None,
+    allow_insecure_token: bool = False,
 ) -> StubsResult:
     """Write what callers of a model compile, of what a running server says of itself by reflection.
 
@@ -97,14 +98,15 @@ def write_stubs_of_server(
         major: the generation; may be left out where the server has one alone.
         token: where the server asks who calls.
         tls: where the server speaks it.
+        allow_insecure_token: send the token in plain text to another machine.
 
     Raises:
         ModelNotFound, RouteNotFound: the server has no such model or generation.
-        InvalidInput: it has several generations, and none is named.
+        InvalidInput: it has several generations, and none is named; or anybody on its way could read the token.
         RuleBroken: the package would hide another that Python programs need.
         SardonyxError: it does not answer, or has no reflection.
     """
-    file, found = read_file(server, name, major, token=token, tls=tls)
+    file, found = read_file(server, name, major, token=token, tls=tls, allow_insecure_token=allow_insecure_token)
     return _write(describe(file, name, found), folder, language)
 
 
