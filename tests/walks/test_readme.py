@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,10 +15,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from sardonyx_exporter.app import main as exporter
+from sardonyx_monitor.app import main as monitor
+from sardonyx_server.app import main as server
 from support.node import has_node, link_packages
 
 if TYPE_CHECKING:
@@ -26,6 +31,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(python|bash|js)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: Any block, whether it runs or not.
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+#: What is named within a sentence.
+SPAN = re.compile(r"`([^`]+)`")
+PROGRAMS: dict[str, click.Command] = {
+    "sardonyx-exporter": exporter,
+    "sardonyx-server": server,
+    "sardonyx-monitor": monitor,
+}
 #: The README's ports, each replaced by a free one: whatever else runs on this machine is not disturbed.
 PORTS = ("8001", "4317", "8080")
 #: So many connections meet each of a few workers.
@@ -101,11 +115,53 @@ def test_every_block_of_the_readme_runs(
         assert f"label: 'LABEL_{str(namespace['churned']).upper()}'" in printed
 
 
+def test_commands_within_sentences_are_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each that the README names has the arguments and options that its program takes; so has each option alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.joblib").touch()
+    (tmp_path / "holdout.parquet").touch()
+    monkeypatch.setenv("SARDONYX_REGISTRY", "registry/")
+    spans = [shlex.split(span) for span in SPAN.findall(FENCED.sub("", README))]
+    named = [span if span[0] in PROGRAMS else ["sardonyx-exporter", *span] for span in spans if _is_command(span)]
+    alone = {word for span in spans for word in span[:1] if word.startswith("--")}
+
+    assert {"export", "promote", "rollback", "shadow", "canary", "retire", "token"} <= {words[1] for words in named}
+    for program, *words in named:
+        _parse(PROGRAMS[program], ["1" if word == "VERSION" else word for word in words])
+    assert alone - {option for command in _commands() for each in command.params for option in each.opts} == set()
+
+
+def test_targets_that_the_readme_names_exist() -> None:
+    """Each of them is one of the Makefile's."""
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
+    assert {"demo", "test", "soak"} <= named
+    assert named <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
 def test_files_that_the_readme_links_exist() -> None:
     """Every relative link and picture of the README leads to a file of the repository."""
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def _is_command(span: list[str]) -> bool:
+    """Whether it says more than a name."""
+    return len(span) > 1 and (span[0] in PROGRAMS or span[0] in getattr(exporter, "commands", {}))
+
+
+def _parse(command: click.Command, words: list[str]) -> None:
+    """Take a command line as its program does, and do nothing."""
+    if isinstance(command, click.Group):
+        _, found, words = command.resolve_command(click.Context(command), words)
+        assert found is not None
+        command = found
+    command.make_context(command.name, words)
+
+
+def _commands() -> Iterator[click.Command]:
+    for program in PROGRAMS.values():
+        yield from program.commands.values() if isinstance(program, click.Group) else [program]
 
 
 def _run(shell: subprocess.Popen[str], code: str) -> None:
