@@ -280,6 +280,7 @@ def test_promote_and_rollback_move_the_route(registry: str) -> None:
         "previous": 1,
         "changed": True,
         "default_major": 1,
+        "previous_default_major": 1,
     }
     assert back == "flight-delay: rolled back to version 1, live for v1 now, before it was 2.\n"
     assert Registry(registry).routes("flight-delay").live_versions == (1,)

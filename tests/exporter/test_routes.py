@@ -226,8 +226,8 @@ def test_the_commands_say_what_they_did(registry: str) -> None:
         "flight-delay: version 3 is the canary of v1 no more. Version 1 answers everybody.\n",
         "flight-delay version 3 is no canary; nothing changed.\n",
         "flight-delay: version 2 is the shadow of v1 no more.\n",
-        "flight-delay: retired version 3. No route leads to it any more, and no rollback.\n",
-        "flight-delay version 3 is retired already; nothing changed.\n",
+        "flight-delay: retired version 3 (of v1). No route leads to it any more, and no rollback.\n",
+        "flight-delay version 3 (of v1) is retired already; nothing changed.\n",
     ]
 
 
@@ -250,8 +250,60 @@ def test_the_commands_say_it_to_scripts(registry: str) -> None:
         "version": 3,
         "interface_major": 1,
         "changed": True,
+        "same_number_major": False,
     }
     assert {event.reason for event in Registry(registry).events(MODEL)[2:]} == {"a try"}
+
+
+def test_a_number_is_a_version_and_the_interface_of_that_number_is_told_apart(registry: str) -> None:
+    """Who retires 1 is told of which interface that version was, that v1 goes on, and what would end v1."""
+    options = ("--registry", registry)
+    whole = f"`sardonyx-exporter retire flight-delay v1 --registry {registry}`"
+    live = " ".join(_refusal("retire", MODEL, 1, *options).split())
+    promote(MODEL, 2, registry=registry)
+    retired = _done("retire", MODEL, 1, *options)
+    again = _done("retire", MODEL, 1, *options)
+
+    assert live.endswith(f"roll back, then retire it. The whole interface v1 ends by {whole}.")
+    assert retired == (
+        "flight-delay: retired version 1 (of v1). No route leads to it any more, and no rollback."
+        f" The interface v1 goes on: {whole} ends it.\n"
+    )
+    assert again == (
+        "flight-delay version 1 (of v1) is retired already; nothing changed."
+        f" The interface v1 goes on: {whole} ends it.\n"
+    )
+    assert _json("retire", MODEL, 1, *options)["same_number_major"] is True
+    assert "Version 1 of 'flight-delay' was retired." in _refusal("promote", MODEL, 1, *options)
+
+
+def test_it_is_said_when_the_default_moves(registry: str) -> None:
+    """Both when a version goes live and when it is live already: from which interface to which."""
+    options = ("--registry", registry)
+    move = f"`sardonyx-exporter promote flight-delay 4 --default-major --registry {registry}`"
+    assert _done("promote", MODEL, 4, *options) == (
+        "flight-delay: promoted version 4, live for v2 now."
+        f" Calls that name no version still go to v1: {move} moves them.\n"
+    )
+    moved = _json("promote", MODEL, 4, "--default-major", *options)
+    assert (moved["changed"], moved["default_major"], moved["previous_default_major"]) == (True, 2, 1)
+    assert _done("promote", MODEL, 1, "--default-major", *options) == (
+        "flight-delay version 1 is live for v1 already. Calls that name no version go to v1 now, before it was v2.\n"
+    )
+    assert _done("promote", MODEL, 1, "--default-major", *options).endswith("is live already; nothing changed.\n")
+    retire(MODEL, 3, registry=registry)
+    assert _done("promote", MODEL, 2, *options).endswith("before it was 1.\n")
+
+
+def test_a_value_behind_the_flag_is_told_what_the_flag_does(registry: str) -> None:
+    """The default moves to the interface of the version: nobody names it."""
+    said = _refusal("promote", MODEL, 2, "--default-major", 9, "--registry", registry, status=2)
+    assert "promote takes NAME and VERSION, and nothing more: what is '9'?" in said
+    assert "--default-major takes no value: the default moves to the interface of VERSION." in said
+    assert "takes no value" not in _refusal("promote", MODEL, 2, 9, "--registry", registry, status=2)
+    assert "'v2' is an interface. Give a version, such as 3." in _refusal(
+        "promote", MODEL, "v2", "--registry", registry, status=2
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from sardonyx_exporter import evaluation, export, promote, write_stubs
 from sardonyx_exporter.app import main
 from sardonyx_exporter.stubs import python
 from sardonyx_exporter.stubs.described import describe
+from server.sink import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +102,31 @@ def test_the_command_line_says_what_it_wrote(registry: str, tmp_path: Path) -> N
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "has settings already" in again.stderr
     assert "'No' is no package" in wrong.stderr
+
+
+def test_a_generation_is_written_as_people_write_it(registry: str, tmp_path: Path) -> None:
+    """v1 and 1 are the same generation; what is none is wrong usage."""
+    options = ("--lang", "proto", "-o", tmp_path, "--registry", registry)
+    for major in ("v1", "1"):
+        assert _run("stubs", "flight-delay", "--major", major, *options, "--json").exit_code == 0
+    for major in ("0", "v0", "one", "-1", "1.5", "v1 "):
+        wrong = _run("stubs", "flight-delay", "--major", major, *options)
+        assert (wrong.exit_code, wrong.stdout) == (2, "")
+        assert f"'{major}' is no interface generation. Write v2, or 2." in wrong.stderr
+    assert "no route 'v7'" in _run("stubs", "flight-delay", "--major", "v7", *options).stderr
+
+
+def test_of_two_sources_none_is_chosen_in_silence(registry: str, tmp_path: Path) -> None:
+    """A registry and a server are refused together; a registry in the environment gives way to a server."""
+    nobody = f"127.0.0.1:{free_port()}"
+    asked = ("stubs", "flight-delay", "-o", str(tmp_path), "--server", nobody)
+    both = CliRunner(env={"SARDONYX_REGISTRY": ""}).invoke(main, [*asked, "--registry", registry])
+    around = CliRunner(env={"SARDONYX_REGISTRY": registry}).invoke(main, list(asked))
+
+    assert (both.exit_code, both.stdout) == (2, "")
+    assert "--registry and --server are two sources. Give the one that is to be asked." in both.stderr
+    assert around.exit_code == 1
+    assert f"No server answers at {nobody}" in around.stderr
 
 
 # ------------------------------------------------------------------------------------------------------- the package

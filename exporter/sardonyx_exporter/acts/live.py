@@ -26,6 +26,7 @@ class ActResult:
         previous: the version that was live before; 0 where there was none.
         changed: False where everything was so already.
         default_major: the generation that calls without a version go to.
+        previous_default_major: the one that they went to before; 0 where nothing was live.
     """
 
     model: str
@@ -34,6 +35,7 @@ class ActResult:
     previous: int
     changed: bool
     default_major: int
+    previous_default_major: int
 
 
 def promote(
@@ -125,4 +127,12 @@ def rollback(
 def _result(store: Registry, name: str, major: int, before: Routes, *, changed: bool) -> ActResult:
     after = store.routes(name)
     live = before.majors.get(major)
-    return ActResult(name, after.majors[major].live, major, live.live if live else 0, changed, after.default_major)
+    return ActResult(
+        model=name,
+        version=after.majors[major].live,
+        interface_major=major,
+        previous=live.live if live else 0,
+        changed=changed,
+        default_major=after.default_major,
+        previous_default_major=before.default_major,
+    )

@@ -9,6 +9,7 @@ from sardonyx.durations import parse_duration
 from sardonyx.errors import InvalidInput, ModelNotFound, RouteNotFound, RuleBroken, Violation
 from sardonyx.registry import Registry
 from sardonyx.registry.v1.event_pb2 import Event
+from sardonyx_exporter import hints
 from sardonyx_exporter.acts.events import event_of
 from sardonyx_exporter.monitor import DEFAULT_MONITOR, MonitorSilent, read_seen
 from sardonyx_exporter.user import current_user
@@ -36,12 +37,14 @@ class RetireResult:
         version: the version that no route leads to any more.
         interface_major: its interface generation.
         changed: False where it was retired already.
+        same_number_major: whether an interface generation of the same number answers, and goes on answering.
     """
 
     model: str
     version: int
     interface_major: int
     changed: bool
+    same_number_major: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +88,18 @@ def retire(
     manifest = store.manifest(name, version)
     who = actor if actor is not None else current_user()
 
+    same_number_major = False
+
     def decide(routes: Routes) -> Event | None:
+        nonlocal same_number_major
+        same_number_major = version in routes.majors
         if version in routes.retired:
             return None
-        _refuse_answering(manifest, routes)
+        _refuse_answering(store, manifest, routes)
         return event_of(Event.KIND_RETIRED, manifest, who, reason)
 
     changed = store.append(name, decide) is not None
-    return RetireResult(name, version, manifest.interface_major, changed)
+    return RetireResult(name, version, manifest.interface_major, changed, same_number_major)
 
 
 def retire_major(
@@ -131,7 +138,7 @@ def retire_major(
     def decide(routes: Routes) -> Event | None:
         if major in routes.retired_majors:
             return None
-        _refuse_default(name, major, routes)
+        _refuse_default(store, name, major, routes)
         why = f"forced: {reason}" if force else reason
         return Event(kind=Event.KIND_MAJOR_RETIRED, interface_major=major, actor=who, reason=why)
 
@@ -145,12 +152,14 @@ def retire_major(
     return RetireMajorResult(name, major, changed, force, store.routes(name).default_major)
 
 
-def _refuse_answering(manifest: Manifest, routes: Routes) -> None:
+def _refuse_answering(store: Registry, manifest: Manifest, routes: Routes) -> None:
     name, version, major = manifest.model, manifest.version, manifest.interface_major
     state = routes.majors.get(major)
     if state is not None and state.live == version:
+        whole = hints.command("retire", name, f"v{major}", registry=store.location)
         raise RuleBroken(
             f"Version {version} of {name!r} is live for v{major}. Promote another version or roll back, then retire it."
+            f" The whole interface v{major} ends by {whole}."
         )
     if state is not None and state.canary is not None and state.canary.version == version:
         raise RuleBroken(
@@ -175,13 +184,14 @@ def _check_major(store: Registry, name: str, major: int) -> None:
         raise RouteNotFound(name, f"v{major}", [f"v{each}" for each in sorted(known)])
 
 
-def _refuse_default(name: str, major: int, routes: Routes) -> None:
+def _refuse_default(store: Registry, name: str, major: int, routes: Routes) -> None:
     others = sorted(routes.majors.keys() - {major})
     if major == routes.default_major and others:
         newest = routes.majors[others[-1]].live
+        elsewhere = hints.command("promote", name, newest, "--default-major", registry=store.location)
         raise RuleBroken(
-            f"Calls that name no version go to v{major} of {name!r}. Lead them elsewhere first, such as by"
-            f" `sardonyx-exporter promote {name} {newest} --default-major`, then retire it."
+            f"Calls that name no version go to v{major} of {name!r}. Lead them elsewhere first, such as by {elsewhere},"
+            " then retire it."
         )
 
 

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
 _name = click.argument("name")
-_version = click.argument("version", type=click.IntRange(1))
+_version = click.argument("version", type=options.VERSION)
 
 
 def _percent(help_text: str) -> Callable[[_F], _F]:
     return click.option("--percent", required=True, type=click.FloatRange(0, 100), help=help_text)
 
 
-@click.command("promote", epilog=options.example("sardonyx-exporter promote flight-delay 2 --registry registry/"))
+@click.command(
+    "promote",
+    epilog=options.example("sardonyx-exporter promote flight-delay 2 --registry registry/"),
+    context_settings={"allow_extra_args": True},
+)
 @_name
 @_version
 @click.option("--default-major", is_flag=True, help="Also lead calls that name no version to its interface.")
@@ -34,15 +38,28 @@ def _percent(help_text: str) -> Callable[[_F], _F]:
 @options.as_json
 def promote_command(name: str, version: int, registry: str, *, default_major: bool, reason: str, as_json: bool) -> None:
     """Approve VERSION of NAME and make it live for its interface generation."""
+    if words := click.get_current_context().args:
+        raise click.UsageError(_too_many(words, default_major=default_major))
     with options.sentences():
         result = acts.promote(name, version, registry=registry, default_major=default_major, reason=reason)
-    options.say(views.act_data(result), views.act_text(result, "promoted"), as_json=as_json)
+    options.say(views.act_data(result), views.act_text(result, "promoted", registry), as_json=as_json)
+
+
+def _too_many(words: list[str], *, default_major: bool) -> str:
+    text = f"promote takes NAME and VERSION, and nothing more: what is {' '.join(words)!r}?"
+    if default_major:
+        text += " --default-major takes no value: the default moves to the interface of VERSION."
+    return text
 
 
 @click.command("rollback", epilog=options.example("sardonyx-exporter rollback flight-delay --registry registry/"))
 @_name
 @click.option(
-    "--major", type=click.IntRange(1), default=None, help="The interface generation; by default the default one."
+    "--major",
+    type=options.MAJOR,
+    default=None,
+    metavar="vMAJOR",
+    help="The interface generation; by default the default one.",
 )
 @options.reason
 @options.registry
@@ -51,7 +68,7 @@ def rollback_command(name: str, registry: str, *, major: int | None, reason: str
     """Make live again what was live before on NAME."""
     with options.sentences():
         result = acts.rollback(name, registry=registry, major=major, reason=reason)
-    options.say(views.act_data(result), views.act_text(result, "rolled back to"), as_json=as_json)
+    options.say(views.act_data(result), views.act_text(result, "rolled back to", registry), as_json=as_json)
 
 
 @click.command(
@@ -160,5 +177,5 @@ def retire_command(
             data, text = views.act_data(ended), views.retire_major_text(ended)
         else:
             result = acts.retire(name, number, registry=registry, reason=reason)
-            data, text = views.act_data(result), views.retire_text(result)
+            data, text = views.act_data(result), views.retire_text(result, registry)
     options.say(data, text, as_json=as_json)

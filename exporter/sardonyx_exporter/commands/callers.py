@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sardonyx.client.security import Tls
 from sardonyx.registry import Registry
@@ -44,9 +45,10 @@ Examples:
 @click.argument("name")
 @click.option(
     "--major",
-    type=click.IntRange(1),
+    type=options.MAJOR,
     default=None,
-    help="The generation; by default the default one, or a server's only one.",
+    metavar="vMAJOR",
+    help="The generation, such as v2; by default the default one, or a server's only one.",
 )
 @click.option(
     "--lang",
@@ -85,6 +87,7 @@ def stubs_command(
     """
     with options.sentences():
         if server is not None:
+            _refuse_both(click.get_current_context())
             result = write_stubs_of_server(
                 name, server=server, folder=folder, language=lang, major=major, **_security(**security)
             )
@@ -96,6 +99,12 @@ def stubs_command(
         else:
             raise click.UsageError("Where is it? Give --registry or --server.")
     options.say(views.stubs_data(result), views.stubs_text(result), as_json=as_json)
+
+
+def _refuse_both(context: click.Context) -> None:
+    """A registry that stands in the environment is for the other commands; one that is given is meant."""
+    if context.get_parameter_source("registry") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--registry and --server are two sources. Give the one that is to be asked.")
 
 
 def _security(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +17,39 @@ from sardonyx.errors import SardonyxError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_INTERFACE: Final = re.compile(r"v[0-9]+")
+_MAJOR: Final = re.compile(r"v?([1-9][0-9]{0,8})")
+
 REGISTRY_HELP: Final = "A directory, or a URL such as s3://bucket/models (also SARDONYX_REGISTRY)."
 
 registry = click.option("--registry", required=True, envvar="SARDONYX_REGISTRY", help=REGISTRY_HELP)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text and tables.")
 reason = click.option("--reason", default="", help="Why, for those who read the log of events later.")
+
+
+class _Version(click.IntRange):
+    """A version's number: who gives an interface is told so."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and _INTERFACE.fullmatch(value):
+            self.fail(f"{value!r} is an interface. Give a version, such as 3.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Major(click.ParamType):
+    """An interface generation, as people write it."""
+
+    name = "major"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = _MAJOR.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r} is no interface generation. Write v2, or 2.", param, ctx)
+        return int(match[1])
+
+
+VERSION: Final = _Version(1)
+MAJOR: Final = _Major()
 
 
 def example(command: str) -> str:

@@ -111,7 +111,7 @@ def list_command(registry: str, *, as_json: bool) -> None:
 
 @click.command("show", epilog=options.example("sardonyx-exporter show flight-delay 2 --registry registry/"))
 @click.argument("name")
-@click.argument("version", type=click.IntRange(1), required=False)
+@click.argument("version", type=options.VERSION, required=False)
 @options.registry
 @options.as_json
 def show_command(name: str, version: int | None, registry: str, *, as_json: bool) -> None:

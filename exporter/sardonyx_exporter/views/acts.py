@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from sardonyx_exporter import hints
+
 if TYPE_CHECKING:
     from sardonyx_exporter.acts import ActResult, RetireMajorResult, RetireResult, ShareResult
 
@@ -14,17 +16,29 @@ def act_data(result: ActResult | ShareResult | RetireResult | RetireMajorResult)
     return asdict(result)
 
 
-def act_text(result: ActResult, verb: str) -> str:
+def act_text(result: ActResult, verb: str, registry: str) -> str:
     """A promotion or a rollback, for people."""
     if not result.changed:
         return f"{result.model} version {result.version} is live already; nothing changed."
+    return f"{_live_text(result, verb)}{_default_text(result, registry)}"
+
+
+def _live_text(result: ActResult, verb: str) -> str:
+    if result.previous == result.version:
+        return f"{result.model} version {result.version} is live for v{result.interface_major} already."
     before = f", before it was {result.previous}" if result.previous else ""
-    text = f"{result.model}: {verb} version {result.version}, live for v{result.interface_major} now{before}."
-    if result.interface_major != result.default_major:
-        text += (
-            f" Calls that name no version still go to v{result.default_major}: promote with --default-major moves them."
-        )
-    return text
+    return f"{result.model}: {verb} version {result.version}, live for v{result.interface_major} now{before}."
+
+
+def _default_text(result: ActResult, registry: str) -> str:
+    """Where calls that name no version go, as far as that is not where anybody expects them."""
+    now, before = result.default_major, result.previous_default_major
+    if before and now != before:
+        return f" Calls that name no version go to v{now} now, before it was v{before}."
+    if now != result.interface_major:
+        move = hints.command("promote", result.model, result.version, "--default-major", registry=registry)
+        return f" Calls that name no version still go to v{now}: {move} moves them."
+    return ""
 
 
 def share_text(result: ShareResult) -> str:
@@ -41,11 +55,17 @@ def share_text(result: ShareResult) -> str:
     return f"{result.model}: version {result.version} {does}.{instead}"
 
 
-def retire_text(result: RetireResult) -> str:
-    """A retirement, for people."""
+def retire_text(result: RetireResult, registry: str) -> str:
+    """A retirement, for people. Whoever gave a number may have meant the interface of that number."""
+    named = f"version {result.version} (of v{result.interface_major})"
+    text = f"{result.model}: retired {named}. No route leads to it any more, and no rollback."
     if not result.changed:
-        return f"{result.model} version {result.version} is retired already; nothing changed."
-    return f"{result.model}: retired version {result.version}. No route leads to it any more, and no rollback."
+        text = f"{result.model} {named} is retired already; nothing changed."
+    if result.same_number_major:
+        major = f"v{result.version}"
+        end = hints.command("retire", result.model, major, registry=registry)
+        text += f" The interface {major} goes on: {end} ends it."
+    return text
 
 
 def retire_major_text(result: RetireMajorResult) -> str:
