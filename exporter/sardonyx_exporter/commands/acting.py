@@ -54,13 +54,7 @@ def _too_many(words: list[str], *, default_major: bool) -> str:
 
 @click.command("rollback", epilog=options.example("sardonyx-exporter rollback flight-delay --registry registry/"))
 @_name
-@click.option(
-    "--major",
-    type=options.MAJOR,
-    default=None,
-    metavar="vMAJOR",
-    help="The interface generation; by default the default one.",
-)
+@options.major("The interface generation, such as v2; by default the default one.")
 @options.reason
 @options.registry
 @options.as_json

@@ -43,13 +43,7 @@ Examples:
 
 @click.command("stubs", epilog=STUBS_EXAMPLE)
 @click.argument("name")
-@click.option(
-    "--major",
-    type=options.MAJOR,
-    default=None,
-    metavar="vMAJOR",
-    help="The generation, such as v2; by default the default one, or a server's only one.",
-)
+@options.major("The generation, such as v2; by default the default one, or a server's only one.")
 @click.option(
     "--lang",
     type=click.Choice([str(each) for each in Language]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from rich.console import Console
@@ -15,7 +15,9 @@ from rich.text import Text
 from sardonyx.errors import SardonyxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
 
 _INTERFACE: Final = re.compile(r"v[0-9]+")
 _MAJOR: Final = re.compile(r"v?([1-9][0-9]{0,8})")
@@ -36,20 +38,22 @@ class _Version(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-class _Major(click.ParamType):
-    """An interface generation, as people write it."""
-
-    name = "major"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = _MAJOR.fullmatch(str(value))
-        if match is None:
-            self.fail(f"{value!r} is no interface generation. Write v2, or 2.", param, ctx)
-        return int(match[1])
+def _number(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """An interface generation's, as people write it."""
+    if value is None:
+        return None
+    match = _MAJOR.fullmatch(value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no interface generation. Write v2, or 2.")
+    return int(match[1])
 
 
 VERSION: Final = _Version(1)
-MAJOR: Final = _Major()
+
+
+def major(help_text: str) -> Callable[[_F], _F]:
+    """The option of an interface generation."""
+    return click.option("--major", callback=_number, default=None, metavar="vMAJOR", help=help_text)
 
 
 def example(command: str) -> str:
