@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from sardonyx.registry.v1.interface_pb2 import Interface
     from sardonyx_exporter.source import Source
+
+#: A refusal names so many inputs.
+_NAMES_MAX: Final = 10
 
 Range = tuple[float | None, float | None]
 
@@ -50,12 +54,18 @@ class Statements:
         """The statements, checked.
 
         Raises:
-            SourceRefused: one is of no input of the model, or the hold-out contradicts it.
+            SourceRefused: one is of no input of the model, is not of its kind, or the hold-out contradicts it.
         """
         known = [spec.name for spec in source.inputs]
-        _check_names(known, [*optional, *ranges, *units, *descriptions])
+        if isinstance(optional, str):
+            raise SourceRefused(f"optional is the text {optional!r}. Give a list of inputs: optional=[{optional!r}].")
+        given = {"optional": optional, "ranges": ranges, "units": units, "descriptions": descriptions}
+        for argument, names in given.items():
+            _check_names(known, argument, names)
+        _check_texts("units", units)
+        _check_texts("descriptions", descriptions)
         for name, bounds in ranges.items():
-            _check_range(name, bounds, source.values[name])
+            _check_range(name, _pair(name, bounds), source.values[name])
         return cls(optional, ranges, units, descriptions)
 
     def write(self, interface: Interface) -> None:
@@ -77,12 +87,30 @@ class Statements:
                 tensor.optional = True
 
 
-def _check_names(known: list[str], names: Iterable[str]) -> None:
+def _check_names(known: list[str], argument: str, names: Iterable[str]) -> None:
     for name in names:
         if name not in known:
-            near = nearest(name, known)
-            hint = f"Did you mean {near[0]!r}?" if near else f"The inputs are {', '.join(map(repr, known[:10]))}."
-            raise SourceRefused(f"The model has no input {name!r}. {hint}")
+            near = nearest(str(name), known, limit=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            more = f" and {len(known) - _NAMES_MAX} more" if len(known) > _NAMES_MAX else ""
+            listed = f"The inputs are {', '.join(map(repr, known[:_NAMES_MAX]))}{more}."
+            raise SourceRefused(f"The model has no input {name!r}, named in {argument}. {hint}{listed}")
+
+
+def _check_texts(argument: str, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise SourceRefused(f"In {argument}, {name!r} has {text!r}, which is no text. Write it as one.")
+
+
+def _pair(name: str, bounds: Any) -> Range:
+    is_pair = isinstance(bounds, tuple | list) and len(bounds) == 2
+    if not is_pair or not all(bound is None or isinstance(bound, Real) for bound in bounds):
+        raise SourceRefused(
+            f"In ranges, {name!r} has {bounds!r}. Give the least and the greatest value, such as (0, 24) or (0, None)."
+        )
+    low, high = bounds
+    return low, high
 
 
 def _check_range(name: str, bounds: Range, values: npt.NDArray[Any]) -> None:

@@ -441,7 +441,9 @@ def test_export_states_and_show_tells(files: Path, tmp_path: Path) -> None:
         ({"range": "hour=a..b"}, 2, "'a..b' is no range."),
         ({"unit": "=mi"}, 2, "says nothing of an input"),
         ({"optional": "hour"}, 1, "Input 'hour' cannot be left out"),
-        ({"unit": "hours=h"}, 1, "The model has no input 'hours'. Did you mean 'hour'?"),
+        ({"unit": "hours=h"}, 1, "The model has no input 'hours', named in units. Did you mean 'hour'? The inputs are"),
+        ({"optional": "zzz"}, 1, "The model has no input 'zzz', named in optional. The inputs are 'distance', 'hour'"),
+        ({"range": "hour=nan..5"}, 1, "The range of input 'hour' goes from nan to 5"),
     ],
 )
 def test_a_statement_that_cannot_be_is_a_sentence(

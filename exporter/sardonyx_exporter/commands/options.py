@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -67,6 +68,9 @@ def pairs(texts: Iterable[str]) -> list[tuple[str, str]]:
     for name, equals, _ in found:
         if not name or not equals:
             raise click.BadParameter(f"{name!r} says nothing of an input. Write INPUT=TEXT.")
+    twice = [name for name, count in Counter(name for name, _, _ in found).items() if count > 1]
+    if twice:
+        raise click.BadParameter(f"{twice[0]!r} is given twice. Say it once.")
     return [(name, text) for name, _, text in found]
 
 
