@@ -119,7 +119,13 @@ class RouteNotFound(NotFound):
         self.model = model
         self.route = route
         self.nearest = tuple(known)
-        hint = f"Routes are {_listed(self.nearest)}." if self.nearest else "Promote a version first."
+        # Versions are called by their number, and lie on no route of that name.
+        versions = [each for each in self.nearest if each.isdecimal()]
+        routes = [each for each in self.nearest if not each.isdecimal()]
+        there = [
+            f"{what} are {_listed(names)}" for what, names in (("Routes", routes), ("versions", versions)) if names
+        ]
+        hint = f"{'; '.join(there)}." if there else "Promote a version first."
         super().__init__(f"Model {model!r} has no route {_quoted(route)}. {hint}")
 
 

@@ -34,6 +34,7 @@ ERRORS: list[errors.SardonyxError] = [
     errors.VersionNotFound("flight-delay", "7", ["1", "2", "v1"]),
     errors.VersionNotFound("flight-delay", "canary"),
     errors.RouteNotFound("flight-delay", "v2", ["v1"]),
+    errors.RouteNotFound("flight-delay", "v2", ["v1", "canary", "3", "4"]),
     errors.RouteNotFound("flight-delay", ""),
     errors.Unavailable("The registry cannot be reached. Try again.", 2.5),
     errors.VersionNotReady("flight-delay", 3, "LOADING", 0.25),
@@ -279,3 +280,11 @@ def test_the_wait_is_read_where_there_is_one() -> None:
     assert retry_after_s(_trailer(info)) == 0.25
     assert retry_after_s(_trailer()) is None
     assert retry_after_s([]) is None
+
+
+def test_routes_and_versions_are_told_apart() -> None:
+    """A refusal says of each name whether it is a route's or a version's number."""
+    both = errors.RouteNotFound("flight-delay", "v2", ["v1", "v3", "canary", "4", "5"])
+    assert both.message.endswith("no route 'v2'. Routes are 'v1', 'v3' or 'canary'; versions are '4' or '5'.")
+    assert errors.RouteNotFound("flight-delay", "v2", ["v1"]).message.endswith("no route 'v2'. Routes are 'v1'.")
+    assert errors.RouteNotFound("flight-delay", "v2").message.endswith("no route 'v2'. Promote a version first.")

@@ -28,8 +28,10 @@ from sardonyx.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sardonyx.interface import number_tensors
 from sardonyx.registry import Registry
-from sardonyx.typed import typed_service
+from sardonyx.registry.v1.interface_pb2 import DATATYPE_FP64
+from sardonyx.typed import text, typed_service
 from sardonyx_exporter import evaluation, export, promote, write_stubs, write_stubs_of_server
 from sardonyx_exporter.app import main
 from server.scene import ALONE, wait_until
@@ -322,6 +324,22 @@ class _Liar(reflection_pb2_grpc.ServerReflectionServicer):  # type: ignore[misc]
             else:
                 response.file_descriptor_response.file_descriptor_proto.append(self._file.SerializeToString())
             yield response
+
+
+def test_thousands_of_inputs_with_long_descriptions_are_read(registry: Path, tmp_path: Path) -> None:
+    """A descriptor may be larger than gRPC's 4 MiB; it comes whole."""
+    manifest = Registry(str(registry)).manifest(NAME, 1)
+    manifest.interface.ClearField("inputs")
+    for number in range(3000):
+        manifest.interface.inputs.add(name=f"column {number}", datatype=DATATYPE_FP64, description="long " * 400)
+    manifest.ledger.CopyFrom(number_tensors(manifest.interface, manifest.ledger))
+    typed = typed_service(manifest)
+    wide = _Liar(typed.name, typed.file)
+    with _serving(lambda server: reflection_pb2_grpc.add_ServerReflectionServicer_to_server(wide, server)) as address:
+        write_stubs_of_server(NAME, server=address, folder=tmp_path, language="proto")
+
+    assert typed.file.ByteSize() > 4 * 2**20
+    assert list(_files(tmp_path).values()) == [text(typed.file)]
 
 
 def _elsewhere(file: FileDescriptorProto) -> None:

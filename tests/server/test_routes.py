@@ -258,7 +258,7 @@ def test_a_retired_interface_is_gone(registry: Path, channel: grpc.Channel) -> N
     with running_server(registry, *FAST) as address, grpc.insecure_channel(address) as again:
         wait_until(lambda: answers(again, newer), "v2 answers after a restart")
         for each in (channel, again):
-            for selector, served in (("v1", "Routes are 'v2' or '4'"), ("1", "There is '4'")):
+            for selector, served in (("v1", "Routes are 'v2'; versions are '4'."), ("1", "There is '4'")):
                 request = request_of(version=selector)
                 refused = failure_of(lambda each=each, request=request: infer(each, request))  # type: ignore[misc]
                 assert refused.code is grpc.StatusCode.NOT_FOUND

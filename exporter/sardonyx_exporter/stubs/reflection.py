@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 10.0
 #: Both have the same messages on the wire.
 _METHODS: Final = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
+#: Thousands of inputs with their comments are more than gRPC's 4 MiB.
+_OPTIONS: Final = [("grpc.max_receive_message_length", -1)]
 #: prefix, module, major and service of a typed service's full name.
 _SERVICE: Final = re.compile(r"(?:(?P<prefix>.+)\.)?(?P<module>[^.]+)\.v(?P<major>[1-9]\d*)\.(?P<service>[^.]+)")
 
@@ -63,7 +65,7 @@ def read_file(
     """
     check_model_name(model)
     metadata = authorization(token, [server], secure=tls is not None, allow_insecure=allow_insecure_token)
-    with grpc.insecure_channel(server) if tls is None else grpc.secure_channel(server, tls.credentials()) as channel:
+    with _channel(server, tls) as channel:
         reflection = _Reflection(channel, server, metadata)
         generations = _generations(reflection.services(), model)
         if major is None and len(generations) > 1:
@@ -73,6 +75,12 @@ def read_file(
         if wanted not in generations:
             raise RouteNotFound(model, f"v{wanted}", [f"v{each}" for each in sorted(generations)])
         return reflection.file(generations[wanted]), wanted
+
+
+def _channel(server: str, tls: Tls | None) -> grpc.Channel:
+    if tls is None:
+        return grpc.insecure_channel(server, _OPTIONS)
+    return grpc.secure_channel(server, tls.credentials(), _OPTIONS)
 
 
 class _Reflection:
