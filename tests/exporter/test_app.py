@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -203,6 +210,44 @@ def test_list_shows_every_version(registry: str) -> None:
     ]
     assert [each["author"] for each in data] == ["ada", "bob", "eve"]
     assert all(each["primary_metric"] in each["metrics"] for each in data)
+
+
+def _on_terminal(columns: int, *arguments: object) -> list[str]:
+    """The lines that a command prints on a terminal of such a width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-m", "sardonyx_exporter", *map(str, arguments)]
+    terminal = {**environment, "TERM": "xterm"}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=terminal) as process:
+        os.close(theirs)
+        said = b""
+        # Linux ends a terminal that nobody writes to any more with an error.
+        with contextlib.suppress(OSError):
+            while more := os.read(ours, 4096):
+                said += more
+    os.close(ours)
+    assert process.returncode == 0, said
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode()).splitlines()
+
+
+def test_list_fits_the_terminal(registry: str) -> None:
+    """A version is one line of 80 columns; where there is room, or nobody looks, it is all there is."""
+    arguments = ("list", "--registry", registry)
+    _done("promote", "flight-delay", 2, "--registry", registry)
+    narrow, wide = (_on_terminal(columns, *arguments) for columns in (80, 200))
+    piped = CliRunner(env={**WIDE, "COLUMNS": "80"}).invoke(main, list(map(str, arguments))).stdout.splitlines()
+
+    assert max(map(len, narrow)) <= 80
+    rows = [line for line in narrow if "flight-delay" in line]
+    assert len(rows) == 3
+    assert all("accuracy 0." in line and " v1 " in line for line in rows)
+    assert "live, default" in rows[1]
+    assert narrow[-1].strip() == "A wider terminal shows more of each, and --json all."
+    for lines in (wide, piped):
+        rows = [line for line in lines if "flight-delay" in line]
+        assert [author in line for author, line in zip(("ada", "bob", "eve"), rows, strict=True)] == [True] * 3
+        assert all("]" in line and ":" in line for line in rows)
 
 
 def test_list_of_an_empty_registry_is_empty(tmp_path: Path) -> None:

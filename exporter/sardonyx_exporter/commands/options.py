@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -50,6 +51,8 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 
 VERSION: Final = _Version(1)
+#: Wider than any table.
+_ROOM: Final = Console(width=1_000_000)
 
 
 def major(help_text: str) -> Callable[[_F], _F]:
@@ -101,5 +104,21 @@ def say(data: Any, *texts: Table | Text | str, as_json: bool) -> None:
         return
     console = Console()
     for text in texts:
-        # Tables fit the terminal; sentences may be piped somewhere, and are not cut into lines.
-        console.print(Text(text) if isinstance(text, str) else text, soft_wrap=not isinstance(text, Table))
+        # Tables fit the terminal. What is piped somewhere is not cut into lines, and sentences never are.
+        if isinstance(text, Table):
+            (console if console.is_terminal else Console(width=_width(text))).print(text)
+        else:
+            console.print(text if isinstance(text, Text) else Text(text), soft_wrap=True)
+
+
+def widest(tables: Iterable[Table]) -> Table:
+    """Of tables that take ever less room, the first that fits the terminal, or the last one."""
+    console, choice = Console(), list(tables)
+    if not console.is_terminal:
+        return choice[0]
+    return next((table for table in choice if _width(table) <= console.width), choice[-1])
+
+
+def _width(table: Table) -> int:
+    """How wide it is where there is room."""
+    return max(1, Measurement.get(_ROOM, _ROOM.options, table).maximum)

@@ -104,7 +104,7 @@ def list_command(registry: str, *, as_json: bool) -> None:
         except SardonyxError as error:
             errors.append(error.message)
     if entries or not errors:
-        options.say(views.list_data(entries), views.list_table(entries), as_json=as_json)
+        options.say(views.list_data(entries), options.widest(views.list_tables(entries)), as_json=as_json)
     if errors:
         raise click.ClickException("\n".join(errors))
 

@@ -6,7 +6,7 @@ What authors wrote is shown as Text, never as rich's markup: a column may well b
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -19,13 +19,24 @@ from sardonyx.registry.v1.event_pb2 import Event
 from sardonyx.registry.v1.manifest_pb2 import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from google.protobuf.message import Message
 
     from sardonyx.registry import Routes
     from sardonyx.registry.v1.manifest_pb2 import Manifest, Metric
     from sardonyx_exporter.exporting import ExportResult
+
+
+_ALWAYS: Final = {"model": "model", "version": "version", "interface": "interface", "routes": "routes"}
+#: What a line of ``list`` has, with its headings: from all of it to what fits 80 columns.
+_LIST_COLUMNS: Final[Sequence[Mapping[str, str]]] = (
+    {**_ALWAYS, "interval": "hold-out", "created": "created", "author": "author"},
+    {**_ALWAYS, "interval": "hold-out", "created": "created"},
+    {**_ALWAYS, "figure": "hold-out", "created": "created"},
+    {**_ALWAYS, "figure": "hold-out"},
+)
+_LESS: Final = "A wider terminal shows more of each, and --json all."
 
 
 def export_data(result: ExportResult) -> dict[str, Any]:
@@ -62,22 +73,29 @@ def list_data(entries: Iterable[tuple[Manifest, Routes]]) -> list[dict[str, Any]
     ]
 
 
-def list_table(entries: Sequence[tuple[Manifest, Routes]]) -> Table:
-    """Versions, for people."""
-    table = Table("model", "version", "interface", "routes", "hold-out", "created", "author")
-    for manifest, routes in entries:
-        primary = next((each for each in manifest.evaluation.metrics if each.name == manifest.evaluation.primary), None)
-        _add_row(
-            table,
-            manifest.model,
-            str(manifest.version),
-            f"v{manifest.interface_major}",
-            _routes_mark(manifest, routes),
-            _metric_text(primary) if primary else "",
-            manifest.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
-            manifest.author,
-        )
-    return table
+def list_tables(entries: Sequence[tuple[Manifest, Routes]]) -> Iterator[Table]:
+    """Versions, for people: tables that take ever less room, and say so."""
+    rows = [_list_cells(manifest, routes) for manifest, routes in entries]
+    for columns in _LIST_COLUMNS:
+        is_whole = columns == _LIST_COLUMNS[0]
+        table = Table(*columns.values(), caption=None if is_whole else _LESS, caption_justify="left")
+        for cells in rows:
+            _add_row(table, *(cells[column] for column in columns))
+        yield table
+
+
+def _list_cells(manifest: Manifest, routes: Routes) -> dict[str, str | Text]:
+    primary = next((each for each in manifest.evaluation.metrics if each.name == manifest.evaluation.primary), None)
+    return {
+        "model": manifest.model,
+        "version": str(manifest.version),
+        "interface": f"v{manifest.interface_major}",
+        "routes": _routes_mark(manifest, routes),
+        "interval": _metric_text(primary) if primary else "",
+        "figure": f"{primary.name} {primary.value:.4f}" if primary else "",
+        "created": manifest.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
+        "author": manifest.author,
+    }
 
 
 def show_data(manifest: Manifest, routes: Routes, events: Sequence[Event]) -> dict[str, Any]:
