@@ -27,6 +27,7 @@ _VARINT, _PACKED, _GROUP, _GROUP_END = 0, 2, 3, 4
 _ONE_BYTE_BELOW: Final = 128
 #: How many bytes a value of each other wire type takes.
 _LENGTHS: Final = {1: 8, 5: 4}
+_NOTHING: Final[Mapping[int, bytes]] = {}
 
 
 def write_column(number: int, datatype: int, values: Array) -> bytes:
@@ -35,15 +36,20 @@ def write_column(number: int, datatype: int, values: Array) -> bytes:
     return _varint(number << 3 | _PACKED) + _varint(len(data)) + data
 
 
-def read_columns(columns: Any, fields: Sequence[InputField]) -> dict[str, Array]:
+def read_columns(columns: Any, fields: Sequence[InputField], taken: Mapping[int, bytes] = _NOTHING) -> dict[str, Array]:
     """The columns of a message by their inputs' own names, flat and row by row; one that was left out is not there.
 
-    The texts of the message are taken out of it.
+    Args:
+        columns: the message. Its texts are taken out of it.
+        fields: which field holds which input.
+        taken: packed numbers that were taken out of the message before it was read, by the numbers of their fields.
     """
     found: dict[str, Array] = {}
     numeric: dict[int, InputField] = {}
     for field in fields:
-        if field.tensor.datatype != pb.DATATYPE_BYTES:
+        if field.number in taken:
+            found[field.tensor.name] = _values(field, taken[field.number])
+        elif field.tensor.datatype != pb.DATATYPE_BYTES:
             numeric[field.number] = field
         elif texts := getattr(columns, field.name):
             found[field.tensor.name] = np.array(texts, dtype=object)
@@ -58,7 +64,8 @@ def read_columns(columns: Any, fields: Sequence[InputField]) -> dict[str, Array]
         length, position = _read_varint(data, position)
         field_here = numeric.get(tag >> 3)
         if field_here is not None:
-            found[field_here.tensor.name] = _values(field_here, data, position, length)
+            # A copy, which begins where memory is aligned: whoever works on the values saves more than it takes.
+            found[field_here.tensor.name] = _values(field_here, data[position : position + length])
         position += length
     return found
 
@@ -106,11 +113,9 @@ def _write(message: Any, name: str, number: int, datatype: int, values: Array) -
         message.MergeFromString(write_column(number, datatype, values))
 
 
-def _values(field: InputField, data: bytes, position: int, length: int) -> Array:
+def _values(field: InputField, data: bytes) -> Array:
     dtype = dtype_of(field.tensor.datatype)
-    # A copy, which begins where memory is aligned: whoever works on the values saves more than it takes.
-    column = data[position : position + length]
-    values = np.frombuffer(column, dtype if dtype.kind != "b" else np.uint8, length // dtype.itemsize)
+    values = np.frombuffer(data, dtype if dtype.kind != "b" else np.uint8)
     # Any byte but 0 is true on the wire; an array of truth values must hold 0 and 1 only.
     return values.astype(bool) if dtype.kind == "b" else values
 

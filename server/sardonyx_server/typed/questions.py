@@ -14,7 +14,6 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from sardonyx.errors import InvalidInput, Violation
 from sardonyx.guard import parse
 from sardonyx.typed.columns import read_columns, write_columns
-from sardonyx_server.typed.parts import check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,7 +76,9 @@ class RowQuestion(_Typed):
     __slots__ = ()
 
     def __init__(self, generation: Generation, data: bytes) -> None:
-        super().__init__(generation, _parsed(data, generation.typed.predict_request, generation))
+        kind = generation.typed.predict_request
+        generation.parts.check(data, kind.DESCRIPTOR.full_name)
+        super().__init__(generation, parse(data, kind))
 
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
         """The arrays by graph tensor, and that it is one row; InvalidInput names all that is wrong."""
@@ -94,15 +95,18 @@ class RowQuestion(_Typed):
 class ColumnsQuestion(_Typed):
     """A PredictBatchRequest: many rows."""
 
-    __slots__ = ()
+    __slots__ = ("_long",)
 
     def __init__(self, generation: Generation, data: bytes) -> None:
-        super().__init__(generation, _parsed(data, generation.typed.batch_request, generation))
+        kind = generation.typed.batch_request
+        rest, self._long = generation.parts.cut(data, kind.DESCRIPTOR.full_name)
+        super().__init__(generation, parse(rest, kind))
 
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
         """The arrays by graph tensor, and how many rows; InvalidInput names all that is wrong."""
         columns = self._request.columns
-        return self._decode(served, columns, read_columns(columns, self._generation.typed.form.inputs), "columns")
+        values = read_columns(columns, self._generation.typed.form.inputs, self._long)
+        return self._decode(served, columns, values, "columns")
 
     def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
         """A PredictBatchResponse's bytes."""
@@ -111,11 +115,6 @@ class ColumnsQuestion(_Typed):
         fields = [field for field in self._generation.typed.form.outputs if field.tensor.name in answers]
         write_columns(response.predictions, fields, answers)
         return self._finish(response, served, record)
-
-
-def _parsed(data: bytes, kind: type[Any], generation: Generation) -> Any:
-    check_parts(data, generation.limits, kind.DESCRIPTOR.full_name)
-    return parse(data, kind)
 
 
 def _answers(served: Served, outputs: Sequence[Array]) -> dict[str, Array]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sardonyx.typed.rows import RowReader, RowWriter
-from sardonyx_server.typed.parts import limits_of
+from sardonyx_server.typed.parts import Parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
@@ -27,7 +27,7 @@ class Generation(NamedTuple):
         typed: the messages, of the newest version that may answer: whatever an older one has is in them.
         rows: reads the rows of its requests.
         answers: writes the rows of its responses.
-        limits: how many parts of each field a request may have.
+        parts: counts and cuts large requests.
     """
 
     model: str
@@ -35,13 +35,13 @@ class Generation(NamedTuple):
     typed: TypedService
     rows: RowReader
     answers: RowWriter
-    limits: Mapping[int, int]
+    parts: Parts
 
     @classmethod
     def of(cls, model: str, major: int, typed: TypedService, bounds: Bounds) -> Generation:
         """The generation of that number, in those messages, of which so much is read."""
         rows, answers = RowReader(typed.form.inputs), RowWriter(typed.form.outputs)
-        return cls(model, f"v{major}", typed, rows, answers, limits_of(typed.form, bounds.rows_max))
+        return cls(model, f"v{major}", typed, rows, answers, Parts(typed.form, bounds.rows_max))
 
 
 class Services:
