@@ -18,6 +18,7 @@ from sardonyx_exporter.generation import place
 from sardonyx_exporter.parity import default_tolerance, prove
 from sardonyx_exporter.policies import Policies, probe
 from sardonyx_exporter.progress import Progress, silent
+from sardonyx_exporter.service import check_interface
 from sardonyx_exporter.source import Source, read_source
 from sardonyx_exporter.stated import Statements
 from sardonyx_exporter.user import current_user
@@ -122,6 +123,8 @@ def export(
     progress("reading the model")
     source = read_source(model, *_pair(holdout))
     statements = Statements.of(source, optional, ranges or {}, units or {}, descriptions or {})
+    # Before anything takes time: what the model does with missing values makes no message larger.
+    check_interface(name, _interface(source, Policies()))
     progress("converting and comparing every row")
     if isinstance(tolerance, int | float):
         tolerance = Tolerance(absolute=tolerance, relative=tolerance)
@@ -175,7 +178,7 @@ def _pair(holdout: Any) -> tuple[Any, Any]:
 def _interface(source: Source, policies: Policies) -> pb.Interface:
     interface = pb.Interface(task=source.task)
     for spec in source.inputs:
-        policy = policies.by_input[spec.name]
+        policy = policies.of(spec.name)
         interface.inputs.add(
             name=spec.name,
             datatype=spec.datatype,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from sardonyx.interface import digest, number_tensors
 from sardonyx.registry import fold
 from sardonyx.registry.v1.manifest_pb2 import Manifest
-from sardonyx.typed import drop, package_of
+from sardonyx.typed import drop, form, package_of
 from sardonyx.verdict import Verdict, judge
+from sardonyx_exporter.service import check_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +31,17 @@ def place(registry: Registry, name: str, manifest: Manifest, versions: Sequence[
         name: the model's.
         manifest: has the interface; ledger, digest, generation, verdict and typed service are filled in.
         versions: those that exist already.
+
+    Raises:
+        SourceRefused: no typed service can be made of it.
     """
+    verdict = _judge(registry, name, manifest, versions)
+    typed = manifest.typed_service
+    check_form(form(name, typed.package, manifest.interface, manifest.ledger, typed.dropped))
+    return verdict
+
+
+def _judge(registry: Registry, name: str, manifest: Manifest, versions: Sequence[int]) -> Verdict:
     before = registry.manifest(name, versions[-1]).ledger if versions else Manifest().ledger
     manifest.ledger.CopyFrom(number_tensors(manifest.interface, before))
     manifest.interface_digest = digest(manifest.interface)

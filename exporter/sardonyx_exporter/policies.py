@@ -58,6 +58,10 @@ class Policies:
     by_input: dict[str, Policy] = field(default_factory=dict)
     edge_rows: list[Data] = field(default_factory=list)
 
+    def of(self, name: str) -> Policy:
+        """An input's; one that was not asked about refuses."""
+        return self.by_input.get(name, Policy())
+
 
 def probe(source: Source, graph: Graph, tolerance: Tolerance) -> Policies:
     """Ask the model, and hold the graph to what it says.
