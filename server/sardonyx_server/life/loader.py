@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import NotFound, RegistryError
+from sardonyx.interface import DATATYPE_NAMES
+from sardonyx.registry.v1.interface_pb2 import DATATYPE_FP32, DATATYPE_FP64, MISSING_POLICY_ALLOWED
 from sardonyx.typed import typed_service
 from sardonyx_server.life import golden
 from sardonyx_server.life.graph import GraphRefused, check_graph
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sardonyx.registry import Registry
+    from sardonyx.registry.v1.interface_pb2 import Input
     from sardonyx.registry.v1.manifest_pb2 import Manifest
     from sardonyx.typed import TypedService
     from sardonyx_server.life.session import Runtime
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 #: Runs of each kind before a version is ready; the last of them are timed.
 WARM_UP_RUNS: Final = 20
 TIMED_RUNS: Final = 10
+#: What a missing value can be sent as.
+_HAVE_NAN: Final = {DATATYPE_FP32, DATATYPE_FP64}
 
 
 class LoadFailed(Exception):
@@ -87,6 +92,7 @@ def load(registry: Registry, model: str, version: int, *, runtime: Runtime, ente
     except (RegistryError, NotFound) as error:
         # What was damaged may be restored.
         raise LoadFailed(error.message, may_pass=True) from error
+    _check_missing(manifest)
     session = _build(manifest, graph, runtime)
     enter(State.VERIFYING)
     try:
@@ -99,6 +105,33 @@ def load(registry: Registry, model: str, version: int, *, runtime: Runtime, ente
         reason = f"It cannot be proven: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}."
         raise LoadFailed(f"{reason} Export the version again.", may_pass=False) from error
     return Loaded(manifest, session, cost, _typed(manifest))
+
+
+def _check_missing(manifest: Manifest) -> None:
+    """What is missing reaches the graph as NaN: of a type that has none it would become some number.
+
+    No export says so of an input; a manifest that was written by hand may.
+    """
+    graph = {binding.name: binding.datatype for binding in manifest.graph.inputs}
+    for tensor in manifest.interface.inputs:
+        if tensor.optional or tensor.missing == MISSING_POLICY_ALLOWED:
+            reason = _no_missing(tensor, graph.get(tensor.name, 0) or tensor.datatype)
+            may = "be left out" if tensor.optional else "be missing"
+            if reason:
+                raise LoadFailed(
+                    f"Input {tensor.name!r} may {may}, but {reason}. Export the version again.", may_pass=False
+                )
+
+
+def _no_missing(tensor: Input, in_graph: int) -> str:
+    """Why an input has no missing value; empty where it has one."""
+    if tensor.datatype not in _HAVE_NAN:
+        return f"it is {DATATYPE_NAMES.get(tensor.datatype, 'of no type')}, which has no missing value"
+    if in_graph not in _HAVE_NAN:
+        return f"the graph takes it as {DATATYPE_NAMES.get(in_graph, 'of no type')}, which has no missing value"
+    if tensor.missing != MISSING_POLICY_ALLOWED:
+        return "the model has no policy for missing values there"
+    return ""
 
 
 def _build(manifest: Manifest, graph: bytes, runtime: Runtime) -> Session:
