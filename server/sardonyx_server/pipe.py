@@ -9,7 +9,7 @@ from typing import Any, Final
 
 #: The port answers.
 ACCEPTING: Final = "accepting"
-#: Values of metrics since the worker's start.
+#: Values of metrics: what was counted since the last such line, and gauges.
 METRICS: Final = "metrics"
 #: A line holds the metrics of every version: about 2 kB each.
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024

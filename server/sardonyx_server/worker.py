@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from sardonyx_server.life.loader import Loaded
-    from sardonyx_server.telemetry.metrics.counting import Metrics
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: The services that every server has.
@@ -83,6 +82,7 @@ class Worker:
         self._telemetry = Pipeline(config, self._manager.models)
         self._shadow = Shadow(self._manager.models, self._queue, self._telemetry.recorder)
         self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish, config.models)
+        self._reporter = self._made_reporter()
         self._port = Port(config, gated(self._handlers(), self._access, self._services))
 
     async def run(self) -> None:
@@ -96,8 +96,8 @@ class Worker:
             self._changes.put_nowait(name)
         self._shadow.start()
         pipe.tell(pipe.ACCEPTING)
-        if self._telemetry.metrics:
-            tasks.append(asyncio.create_task(self._reporter(self._telemetry.metrics).run()))
+        if self._reporter:
+            tasks.append(asyncio.create_task(self._reporter.run()))
         await self._stop.wait()
         await self._end(tasks)
 
@@ -124,14 +124,18 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._queue.close()
         await asyncio.to_thread(self._telemetry.stop, flush_s)
-        if self._telemetry.metrics:
+        if self._reporter:
             with contextlib.suppress(OSError):
-                await self._reporter(self._telemetry.metrics).report()
+                await self._reporter.report()
         LOG.info("drained after %.1f s", time.monotonic() - started)
         self._ignore_signals()
 
-    def _reporter(self, metrics: Metrics) -> Reporter:
-        return Reporter(metrics, self._manager, self._watcher, self._queue, self._shadow, self._telemetry.sender)
+    def _made_reporter(self) -> Reporter | None:
+        """What tells the supervisor the metrics; none where nobody asks for them."""
+        telemetry = self._telemetry
+        if telemetry.metrics is None:
+            return None
+        return Reporter(telemetry.metrics, self._manager, self._watcher, self._queue, self._shadow, telemetry.sender)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless a second signal says that there is no time."""

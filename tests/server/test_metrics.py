@@ -22,7 +22,7 @@ from sardonyx_server.config import default_workers
 from sardonyx_server.telemetry.metrics import exposition, names
 from sardonyx_server.telemetry.metrics.counting import Metrics
 from sardonyx_server.telemetry.metrics.names import METRICS, Kind
-from sardonyx_server.telemetry.metrics.totals import Totals
+from sardonyx_server.telemetry.metrics.totals import KEPT_S, Totals
 from sardonyx_server.telemetry.metrics.values import Values
 from sardonyx_server.telemetry.record import Batch, Record
 from server.loaded import load_served
@@ -272,7 +272,7 @@ def test_every_record_is_counted_once(served: Served, calls: list[Any], unknown:
     metrics = Metrics({"counted"})
     for start in range(0, len(records), cut):
         metrics.take(records[start : start + cut], missed=1)
-    values = metrics.snapshot()
+    values = metrics.take_counted()
 
     numbers = values.numbers.get(names.REQUESTS.name, {})
     assert sum(numbers.values()) == len(records)
@@ -295,7 +295,7 @@ def test_a_time_is_in_the_bucket_below_whose_bound_it_is(seconds: float) -> None
     """A bound belongs to the bucket that it ends, as Prometheus has it."""
     metrics = Metrics(())
     metrics._observe(names.DURATION, ("", "", ""), np.array([seconds]))
-    (counts,) = [each.counts for each in metrics.snapshot().distributions[names.DURATION.name].values()]
+    (counts,) = [each.counts for each in metrics.take_counted().distributions[names.DURATION.name].values()]
     bounds = [*names.DURATION.bounds, float("inf")]
     assert counts.index(1) == next(index for index, bound in enumerate(bounds) if seconds <= bound)
 
@@ -306,8 +306,7 @@ def values_strategy() -> st.SearchStrategy[Values]:
     def build(draws: list[tuple[Metric, list[str], int]]) -> Values:
         values = Values()
         for metric, labels, number in draws:
-            own = metric.labels[1:] if metric.labels[:1] == ("worker",) else metric.labels
-            about = tuple((labels * 5)[: len(own)])
+            about = tuple((labels * 5)[: len(metric.told)])
             if metric.kind is Kind.HISTOGRAM:
                 distribution = values.distribution(metric, about)
                 distribution.counts[number % len(distribution.counts)] += 1
@@ -367,6 +366,85 @@ def test_the_sum_of_the_workers_is_the_whole(workers: dict[int, Values], ended: 
         labels[0] for name, each in after.numbers.items() if METRICS[name].labels[:1] == ("worker",) for labels in each
     }
     assert told <= {str(worker) for worker in workers.keys() - ended}
+
+
+def counts_of(values: Values) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Every count, by its metric and labels."""
+    counts: dict[tuple[str, tuple[str, ...]], float] = {
+        (name, labels): number
+        for name, each in values.numbers.items()
+        if METRICS[name].kind is Kind.COUNTER
+        for labels, number in each.items()
+    }
+    for name, distributions in values.distributions.items():
+        counts.update({(name, labels): sum(each.counts) for labels, each in distributions.items()})
+    return counts
+
+
+REPORTS: Final = st.lists(st.tuples(st.integers(0, 2), values_strategy(), st.floats(0, KEPT_S)), max_size=12)
+
+
+@settings(deadline=None)
+@given(reports=REPORTS, ended=st.booleans())
+def test_a_version_that_has_gone_is_forgotten(reports: list[tuple[int, Values, float]], ended: bool) -> None:
+    """The series of a version add up while workers tell of it, and go at once when none has for ten minutes.
+
+    Whoever told of it last, and whether that worker still lives; a version that comes back is counted from zero.
+    Nothing else ever goes.
+    """
+    now = 0.0
+    totals, kept = Totals(lambda: now), Values()
+    told: dict[tuple[str, str], float] = {}
+    for worker, values, pause_s in reports:
+        now += pause_s
+        totals.take(worker, values)
+        kept.merge(values)
+        told.update(dict.fromkeys(values.versions(), now))
+        gone = {version for version, at in told.items() if now - at > KEPT_S}
+        kept.forget(gone)
+        if ended:
+            totals.end(worker, restarts=False)
+        assert counts_of(totals.sum()) == {(names.RESTARTS.name, ()): 0} | counts_of(kept)
+
+
+def test_the_supervisor_holds_no_more_after_a_thousand_versions() -> None:
+    """Versions that come, answer and go leave nothing: only those of the last ten minutes have series."""
+    now = 0.0
+    totals = Totals(lambda: now)
+    for version in range(1000):
+        report = Values()
+        report.add(names.VERSION_STATE, ("any", str(version), "ready"), 1)
+        report.add(names.REQUESTS, ("any", str(version), "live", "OK"), 5)
+        report.distribution(names.DURATION, ("any", str(version), "live")).counts[3] += 5
+        report.add(names.REQUESTS, ("any", "", "", "NOT_FOUND"), 1)
+        now += KEPT_S / 10
+        totals.take(0, report)
+    counts = counts_of(totals.sum())
+    assert len({labels[1] for _, labels in counts if labels}) == 12
+    assert counts[names.REQUESTS.name, ("any", "", "", "NOT_FOUND")] == 1000
+
+
+def test_reports_hold_what_is_new(served: Served) -> None:
+    """A worker's report says what was counted since the last one: it does not grow with what ever answered."""
+    metrics = Metrics({"counted"})
+    metrics.take([Record("any", "counted", served, "live", "OK", rows=1)], missed=2)
+    assert counts_of(metrics.take_counted())
+    assert metrics.take_counted() == Values()
+
+
+@given(counts=st.lists(st.integers(0, 5), min_size=1), buffered=st.integers(0, 5))
+def test_gains_add_up(counts: list[int], buffered: int) -> None:
+    """What a counter has gained from one look to the next makes what it is; a gauge is what it is each time."""
+    before, told = Values(), Values()
+    for number in itertools.accumulate(counts):
+        seen = Values()
+        seen.add(names.SPANS_SENT, (), number)
+        seen.add(names.SPANS_BUFFERED, (), buffered)
+        gained = seen.since(before)
+        assert gained.numbers[names.SPANS_BUFFERED.name] == {(): buffered}
+        told.merge(gained)
+        before = seen
+    assert told.numbers[names.SPANS_SENT.name] == {(): sum(counts)}
 
 
 @settings(deadline=None, max_examples=25)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -55,10 +54,11 @@ class Metrics:
             if missed:
                 self._values.add(names.RECORDS_DROPPED, (), missed)
 
-    def snapshot(self) -> Values:
-        """All that was counted so far."""
+    def take_counted(self) -> Values:
+        """What was counted since the last call."""
         with self._lock:
-            return copy.deepcopy(self._values)
+            counted, self._values = self._values, Values()
+            return counted
 
     def _labels(self, record: Record) -> Labels:
         """Model, version and route."""

@@ -10,6 +10,9 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+_WORKER: Final = "worker"
+_VERSION: Final = ("model", "version")
+
 
 class Kind(enum.StrEnum):
     """How values of several workers make one: the first and last add up, of a gauge each worker has its own."""
@@ -42,13 +45,22 @@ class Metric:
         """The name by which Prometheus knows it."""
         return f"{self.name}_total" if self.kind is Kind.COUNTER else self.name
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The labels that a worker gives: its own number is the supervisor's to know."""
+        return self.labels[1:] if self.labels[:1] == (_WORKER,) else self.labels
+
+    @property
+    def of_version(self) -> bool:
+        """Whether a worker tells it of each version."""
+        return self.told[: len(_VERSION)] == _VERSION
+
 
 #: 1, 2, 5, 10, …: from a small model's stage, 10 µs, to what few callers wait for, 50 s.
 SECONDS: Final = tuple(digit * 10.0**power for power in range(-5, 2) for digit in (1, 2, 5))
 #: Doubling, up to what the queue of a worker holds by default.
 ROWS_OF_RUN: Final = tuple(float(2**power) for power in range(17))
 
-_VERSION: Final = ("model", "version")
 _ROUTE: Final = (*_VERSION, "route")
 
 REQUESTS: Final = Metric(
@@ -95,14 +107,14 @@ SPANS_SENT: Final = Metric("sardonyx_spans_sent", Kind.COUNTER, (), "spans that 
 SPANS_DROPPED: Final = Metric(
     "sardonyx_spans_dropped", Kind.COUNTER, (), "spans lost: no room was left, or the collector refused them"
 )
-SPANS_BUFFERED: Final = Metric("sardonyx_spans_buffered", Kind.GAUGE, ("worker",), "spans that wait to be sent")
+SPANS_BUFFERED: Final = Metric("sardonyx_spans_buffered", Kind.GAUGE, (_WORKER,), "spans that wait to be sent")
 QUEUE_ROWS: Final = Metric(
-    "sardonyx_queue_rows", Kind.GAUGE, ("worker",), "rows that wait for a model or are in a run of it"
+    "sardonyx_queue_rows", Kind.GAUGE, (_WORKER,), "rows that wait for a model or are in a run of it"
 )
 VERSION_STATE: Final = Metric(
     "sardonyx_version_state",
     Kind.GAUGE,
-    ("worker", *_VERSION, "state"),
+    (_WORKER, *_VERSION, "state"),
     "1 for the state that a version is in: `ready`, `loading`, `failed`, … as ModelService names them",
 )
 LOADS: Final = Metric(
@@ -114,14 +126,14 @@ LOADS: Final = Metric(
 REGISTRY_READ: Final = Metric(
     "sardonyx_registry_last_read_timestamp_seconds",
     Kind.GAUGE,
-    ("worker",),
+    (_WORKER,),
     "when the registry was read last, Unix time",
 )
 REGISTRY_UNREADABLE: Final = Metric(
-    "sardonyx_registry_unreadable", Kind.GAUGE, ("worker",), "1 while the registry cannot be read, else 0"
+    "sardonyx_registry_unreadable", Kind.GAUGE, (_WORKER,), "1 while the registry cannot be read, else 0"
 )
 MEMORY: Final = Metric(
-    "sardonyx_worker_resident_memory_bytes", Kind.GAUGE, ("worker",), "memory that the process of a worker holds"
+    "sardonyx_worker_resident_memory_bytes", Kind.GAUGE, (_WORKER,), "memory that the process of a worker holds"
 )
 WORKERS: Final = Metric("sardonyx_workers", Kind.GAUGE, (), "worker processes that accept connections")
 RESTARTS: Final = Metric(

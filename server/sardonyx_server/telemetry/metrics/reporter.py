@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from typing import TYPE_CHECKING, Final
 
 from sardonyx_server import pipe
@@ -48,6 +49,9 @@ class Reporter:
         self._queue = queue
         self._shadow = shadow
         self._sender = sender
+        #: What was seen at the last report; reports are written by threads, one after the other.
+        self._before = Values()
+        self._lock = threading.Lock()
 
     async def run(self) -> None:
         """Report until cancelled, or until nobody listens."""
@@ -60,14 +64,16 @@ class Reporter:
             await asyncio.sleep(INTERVAL_S)
 
     async def report(self) -> None:
-        """Report once."""
+        """Report once: what was counted since the last report, and what the worker is like now."""
         seen = self._look()
         await asyncio.to_thread(self._tell, seen)
 
     def _tell(self, seen: Values) -> None:
-        values = self._metrics.snapshot()
-        values.merge(seen)
-        pipe.tell(pipe.METRICS, values.as_data())
+        with self._lock:
+            values = self._metrics.take_counted()
+            values.merge(seen.since(self._before))
+            self._before = seen
+            pipe.tell(pipe.METRICS, values.as_data())
 
     def _look(self) -> Values:
         """What is not counted from records. Gauges have no worker yet: the supervisor knows which this is."""

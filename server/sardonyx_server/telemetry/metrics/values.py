@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sardonyx_server.telemetry.metrics.names import METRICS
+from sardonyx_server.telemetry.metrics.names import METRICS, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sardonyx_server.telemetry.metrics.names import Metric
 
@@ -27,6 +27,8 @@ class Distribution:
 
 
 Labels = tuple[str, ...]
+#: A model's name and a version's number.
+Version = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -58,6 +60,47 @@ class Values:
                 mine = self.distribution(METRICS[name], labels)
                 mine.counts = [one + another for one, another in zip(mine.counts, more.counts, strict=True)]
                 mine.total += more.total
+
+    def since(self, before: Values) -> Values:
+        """What counters have gained; gauges as they are."""
+        gained = Values()
+        for name, numbers in self.numbers.items():
+            metric, earlier = METRICS[name], before.numbers.get(name, {})
+            for labels, number in numbers.items():
+                if metric.kind is Kind.GAUGE:
+                    gained.add(metric, labels, number)
+                elif number != earlier.get(labels):
+                    gained.add(metric, labels, number - earlier.get(labels, 0))
+        return gained
+
+    def parted(self) -> tuple[Values, Values]:
+        """Gauges, and what adds up."""
+        gauges = {name: each for name, each in self.numbers.items() if METRICS[name].kind is Kind.GAUGE}
+        counted = {name: each for name, each in self.numbers.items() if name not in gauges}
+        return Values(gauges), Values(counted, self.distributions)
+
+    def versions(self) -> set[Version]:
+        """The versions that it tells of."""
+        return {
+            (labels[0], labels[1])
+            for name, series in self._series()
+            if METRICS[name].of_version
+            for labels in series
+            # What no version answered has none.
+            if labels[1]
+        }
+
+    def forget(self, versions: Collection[Version]) -> None:
+        """Drop all that it tells of them."""
+        for name, series in self._series():
+            if METRICS[name].of_version:
+                for labels in [labels for labels in series if labels[:2] in versions]:
+                    del series[labels]
+
+    def _series(self) -> Iterator[tuple[str, dict[Labels, Any]]]:
+        """Of each metric, by labels."""
+        yield from self.numbers.items()
+        yield from self.distributions.items()
 
     def as_data(self) -> dict[str, Any]:
         """For JSON, which has no keys of several parts."""
