@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from sardonyx.registry.v1.manifest_pb2 import WorstRow
 
 
+def cause(error: Exception) -> str:
+    """What another library says of a failure, as a part of a sentence; it may say nothing but its kind."""
+    said = " ".join(str(error).split()).rstrip(". ")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 class ExportRefused(SardonyxError):
     """Base of the reasons: nothing was published."""
 

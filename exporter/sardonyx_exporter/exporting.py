@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -120,19 +121,18 @@ def export(
         RegistryError: the registry cannot be written.
     """
     check_model_name(name)
+    allowed = _tolerance(tolerance)
     progress("reading the model")
     source = read_source(model, *_pair(holdout))
     statements = Statements.of(source, optional, ranges or {}, units or {}, descriptions or {})
     # Before anything takes time: what the model does with missing values makes no message larger.
     check_interface(name, _interface(source, Policies()))
     progress("converting and comparing every row")
-    if isinstance(tolerance, int | float):
-        tolerance = Tolerance(absolute=tolerance, relative=tolerance)
-    graph, parity = prove(source, tolerance)
+    graph, parity = prove(source, allowed)
     truth = source.answer(source.features)
-    tolerance = tolerance or default_tolerance(truth)
+    allowed = allowed or default_tolerance(truth)
     progress("asking what it does with missing and unknown values")
-    policies = probe(source, graph, tolerance)
+    policies = probe(source, graph, allowed)
     parity.edge_rows = len(policies.edge_rows)
     interface = _interface(source, policies)
     statements.write(interface)
@@ -146,7 +146,7 @@ def export(
         interface=interface,
         graph=_graph_entry(graph),
         parity=parity,
-        golden=golden.choose(source, truth, policies.edge_rows, tolerance),
+        golden=golden.choose(source, truth, policies.edge_rows, allowed),
         evaluation=evaluation,
         baseline=baseline.freeze(source, answers),
         lineage=lineage.trace(source, training_data),
@@ -167,6 +167,18 @@ def _publish(registry: Registry, name: str, graph: Graph, draft: Manifest, notes
 
     manifest = registry.publish(name, graph.onnx, describe)
     return ExportResult(manifest, verdicts[-1], notes)
+
+
+def _tolerance(given: Tolerance | float | None) -> Tolerance | None:
+    if given is None:
+        return None
+    tolerance = given if isinstance(given, Tolerance) else Tolerance(absolute=given, relative=given)
+    for number in (tolerance.absolute, tolerance.relative):
+        if not 0 <= number < math.inf:
+            raise SourceRefused(
+                f"{number:g} is no tolerance: it would prove nothing. Give a small number, such as 1e-5."
+            )
+    return tolerance
 
 
 def _pair(holdout: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import joblib
 import pandas as pd
 
-from sardonyx_exporter.errors import SourceRefused
+from sardonyx_exporter.errors import SourceRefused, cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ def read_model(path: Path) -> Any:
         return joblib.load(path)
     except Exception as error:  # unpickling raises whatever the pickled classes raise
         raise SourceRefused(
-            f"{str(path)!r} cannot be loaded: {type(error).__name__}: {error}. Write it with joblib.dump(), and load it"
+            f"{str(path)!r} cannot be loaded: {cause(error)}. Write it with joblib.dump(), and load it"
             " with the package versions that wrote it."
         ) from error
 
@@ -47,7 +47,7 @@ def read_holdout(path: Path, target: str) -> tuple[pd.DataFrame, pd.Series[Any]]
     try:
         frame = reader(path)
     except Exception as error:  # pyarrow and pandas raise a dozen types for broken files
-        raise SourceRefused(f"{str(path)!r} cannot be read: {error}. Write it again.") from error
+        raise SourceRefused(f"{str(path)!r} cannot be read: {cause(error)}. Write it again.") from error
     if target not in frame.columns:
         names = ", ".join(map(str, frame.columns))
         raise SourceRefused(f"{str(path)!r} has no column {target!r}. Its columns are {names}: name one with --target.")

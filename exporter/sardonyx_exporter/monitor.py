@@ -87,13 +87,17 @@ def _get(address: str) -> Any:
         raise MonitorSilent("that is no address of a page: write http://host:port")
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer:  # noqa: S310 (checked above)
-            return json.load(answer)
+            said = answer.read()
     except urllib.error.HTTPError as error:
         raise MonitorSilent(f"it answers with status {error.code}: {_said(error)}") from None
     except urllib.error.URLError as error:
         raise MonitorSilent(f"it cannot be reached: {error.reason}") from None
     except (OSError, HTTPException) as error:
         raise MonitorSilent(f"it cannot be reached: {error}") from None
+    except ValueError:
+        raise MonitorSilent("that is no address of a page: write http://host:port") from None
+    try:
+        return json.loads(said)
     except ValueError:
         raise MonitorSilent("it answers, but not as a sardonyx-monitor of this release does") from None
 

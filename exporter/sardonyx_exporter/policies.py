@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx_exporter.columns import Data, rows_of
-from sardonyx_exporter.errors import SourceRefused
+from sardonyx_exporter.errors import SourceRefused, cause
 from sardonyx_exporter.parity import compare
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def _check_unseen_numbers(source: Source, spec: ColumnSpec, rows: Data) -> None:
             source.answer(changed)
         except Exception as error:
             raise SourceRefused(
-                f"The model refuses a number in {spec.name!r} that it has not seen, such as {unseen}: {error}. Callers"
-                " cannot know which it takes: use OneHotEncoder(handle_unknown='ignore')."
+                f"The model refuses a number in {spec.name!r} that it has not seen, such as {unseen}: {cause(error)}."
+                " Callers cannot know which it takes: use OneHotEncoder(handle_unknown='ignore')."
             ) from error
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx_exporter.columns import ColumnSpec, Data, rows_of, specs_of, values_of
-from sardonyx_exporter.errors import SourceRefused
+from sardonyx_exporter.errors import SourceRefused, cause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ def read_source(model: Any, features: Any, target: Any) -> Source:
         answers = _answers(model, rows_of(data, slice(0, 2)), names)
     except Exception as error:
         raise SourceRefused(
-            f"The model does not predict the hold-out's rows: {error}. Give the columns that it was fitted on."
+            f"The model does not predict the hold-out's rows: {cause(error)}. Give the columns that it was fitted on."
         ) from error
     if is_regressor(model):
         return Source(model, data, _numbers(truth), pb.TASK_REGRESSION, inputs, [_value_spec(answers[VALUE])])

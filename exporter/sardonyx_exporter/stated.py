@@ -64,9 +64,10 @@ class Statements:
             _check_names(known, argument, names)
         _check_texts("units", units)
         _check_texts("descriptions", descriptions)
-        for name, bounds in ranges.items():
-            _check_range(name, _pair(name, bounds), source.values[name])
-        return cls(optional, ranges, units, descriptions)
+        pairs = {name: _pair(name, bounds) for name, bounds in ranges.items()}
+        for name, bounds in pairs.items():
+            _check_range(name, bounds, source.values[name])
+        return cls(optional, pairs, units, descriptions)
 
     def write(self, interface: Interface) -> None:
         """Write them into the interface.
@@ -110,7 +111,8 @@ def _pair(name: str, bounds: Any) -> Range:
             f"In ranges, {name!r} has {bounds!r}. Give the least and the greatest value, such as (0, 24) or (0, None)."
         )
     low, high = bounds
-    return low, high
+    # Infinity is no bound.
+    return None if low == -math.inf else low, None if high == math.inf else high
 
 
 def _check_range(name: str, bounds: Range, values: npt.NDArray[Any]) -> None:

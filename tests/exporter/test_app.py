@@ -180,6 +180,9 @@ def test_export_takes_the_registry_from_the_environment(files: Path, tmp_path: P
         ({"data": "narrow.parquet"}, "The hold-out lacks 'hour', which the model was fitted on. Add them."),
         ({"target": "delayed"}, "has no column 'delayed'. Its columns are distance, hour, carrier, late"),
         ({"name": "Flight Delay"}, "'Flight Delay' is no model name"),
+        ({"model": "empty.csv"}, "empty.csv' cannot be loaded: EOFError. Write it with joblib.dump()"),
+        ({"tolerance": "nan"}, "nan is no tolerance: it would prove nothing. Give a small number, such as 1e-5."),
+        ({"tolerance": "inf"}, "inf is no tolerance"),
         ({"primary-metric": "auc"}, "There is no metric 'auc' for this model. Choose one of accuracy"),
     ],
     ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
@@ -388,6 +391,40 @@ def test_a_registry_that_is_not_there_is_said_and_not_made(tmp_path: Path, comma
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("command", [["list"], ["show", "m"], ["promote", "m", "1"], ["init", "--proto-prefix", "a"]])
+def test_a_registry_that_is_no_directory_is_said(tmp_path: Path, command: list[str]) -> None:
+    """A file, and a home that nobody has, are named as what they are."""
+    (tmp_path / "file").write_text("")
+
+    assert "file' is a file. Give a directory." in _refusal(*command, "--registry", tmp_path / "file")
+    assert "the home of a user who is not" in _refusal(*command, "--registry", "~nobody-of-that-name/registry")
+
+
+#: Root may read everything: it becomes a user who may not.
+AS_NOBODY = """
+import os
+from sardonyx_exporter.app import main
+if not os.getuid():
+    os.setgroups([])
+    os.setuid(65534)
+main()
+"""
+
+
+def test_a_registry_that_may_not_be_read_is_said(registry: str) -> None:
+    """Who has no rights there gets a sentence, whether the folder or only what is in it cannot be seen."""
+    Path(registry).chmod(0)
+    try:
+        for folder in (registry, f"{registry}/models"):
+            command = [sys.executable, "-c", AS_NOBODY, "list", "--registry", folder]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr.startswith(f"Error: Registry '{folder}': could not ")
+            assert "Permission denied" in done.stderr
+    finally:
+        Path(registry).chmod(0o700)
+
+
 @pytest.mark.parametrize("broken", [b"{", b"\xff\xfe"], ids=["cut", "no-utf8"])
 def test_a_broken_registry_is_said(registry: str, broken: bytes) -> None:
     """A manifest that cannot be read is named in a sentence."""
@@ -410,6 +447,10 @@ def test_a_broken_registry_is_said(registry: str, broken: bytes) -> None:
         ["promote", "flight-delay", "--registry", "."],
         ["promote", "flight-delay", "0", "--registry", "."],
         ["promote", "flight-delay", "one", "--registry", "."],
+        ["promote", "flight-delay", "nan", "--registry", "."],
+        ["canary", "flight-delay", "2", "--percent", "10%", "--registry", "."],
+        ["init", "--proto-prefix", "", "--registry", "."],
+        ["stubs", "flight-delay", "-o", "", "--registry", "."],
         ["rollback", "--registry", "."],
         ["rollback", "flight-delay", "--major", "0", "--registry", "."],
         ["show", "flight-delay", "-1", "--registry", "."],
@@ -424,6 +465,22 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
 
     assert "Usage: " in said
     assert "--help" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["promote", "m", "nan"], "'nan' is no version. Give its number, such as 3."),
+        (["show", "m", "1.5"], "'1.5' is no version. Give its number, such as 3."),
+        (["canary", "m", "2", "--percent", "10%"], "'10%' is no number. Write it without a sign, such as 12.5."),
+        (["init", "--proto-prefix", ""], "A registry whose packages have no prefix needs no init."),
+        (["stubs", "m", "-o", ""], "It is empty. Name a folder."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_told_how_it_goes(arguments: list[str], said: str) -> None:
+    """What is wrong with a value is said in the words of the command, and not of a type."""
+    assert said in _refusal(*arguments, "--registry", ".", status=2)
 
 
 def test_help_and_version(tmp_path: Path) -> None:

@@ -167,6 +167,8 @@ def test_what_authors_state_reaches_callers(registry: str, train: Frame, holdout
         ({"ranges": {"zzz": (0, 1)}}, "The model has no input 'zzz', named in ranges. The inputs are 'distance'"),
         ({"descriptions": {"zzz": "any"}}, "The model has no input 'zzz', named in descriptions."),
         ({"optional": "hour"}, "optional is the text 'hour'. Give a list of inputs: optional=['hour']."),
+        ({"tolerance": -1}, "-1 is no tolerance: it would prove nothing."),
+        ({"ranges": {"hour": (np.inf, None)}}, "Input 'hour' goes from inf to inf, and 120 rows"),
         ({"ranges": {"hour": 5}}, "In ranges, 'hour' has 5. Give the least and the greatest value, such as"),
         ({"ranges": {"hour": (1, 2, 3)}}, "In ranges, 'hour' has (1, 2, 3). Give the least"),
         ({"ranges": {"hour": ("a", 2)}}, "In ranges, 'hour' has ('a', 2). Give the least"),
@@ -186,6 +188,13 @@ def test_what_cannot_be_is_refused(
         _export(registry, train, holdout, **options)
 
     assert Registry(registry, create=True).versions("m") == []
+
+
+def test_infinity_is_no_bound(registry: str, train: Frame, holdout: Frame) -> None:
+    """A range without ends is none: nothing is written that a later version would widen."""
+    manifest = _export(registry, train, holdout, ranges={"hour": (-np.inf, np.inf)}).manifest
+
+    assert not any(each.HasField("minimum") or each.HasField("maximum") for each in manifest.interface.inputs)
 
 
 # ------------------------------------------------------------------------------------------------------------ packages

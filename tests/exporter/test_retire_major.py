@@ -148,7 +148,8 @@ def test_a_monitor_that_does_not_answer_is_a_refusal(registry: str, tmp_path: Pa
     assert f"the monitor at {address} knows who calls it, and it cannot be reached: [Errno 111]" in said
     assert "Start it, name another (--monitor), or retire it by force, with the reason" in said
     assert "write http://host:port" in refusal(registry, "127.0.0.1:8080")
-    assert "write http://host:port" in refusal(registry, "file:///etc/hostname")
+    for wrong in ("file:///etc/hostname", "http://[::1", "http://127.0.0.1:8080/ü", ""):
+        assert "that is no address of a page: write http://host:port" in refusal(registry, wrong)
     with running_server(tmp_path / "registry", "--workers", "1", "--drain-grace-s", "0") as server:
         assert "it cannot be reached: " in refusal(registry, f"http://{server}")
     with watching(tmp_path / "elsewhere", tmp_path / "data") as watch:

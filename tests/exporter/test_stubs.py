@@ -102,6 +102,11 @@ def test_the_command_line_says_what_it_wrote(registry: str, tmp_path: Path) -> N
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "has settings already" in again.stderr
     assert "'No' is no package" in wrong.stderr
+    for hidden in ("google", "json.models"):
+        said = _run("init", "--proto-prefix", hidden, "--registry", tmp_path / "other")
+        assert (said.exit_code, said.stdout) == (1, "")
+        assert f"Choose another prefix, such as acme.{hidden}." in said.stderr
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_generation_is_written_as_people_write_it(registry: str, tmp_path: Path) -> None:

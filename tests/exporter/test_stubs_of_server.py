@@ -190,6 +190,14 @@ def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
             write_stubs_of_server(NAME, server=address, folder=tmp_path)
 
 
+@pytest.mark.parametrize("server", ["", "somewhere", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:8001", ":8001"])
+def test_what_is_no_address_is_said(tmp_path: Path, server: str) -> None:
+    """Before gRPC takes it for another port or looks for a machine of that name."""
+    with pytest.raises(InvalidInput, match="is no address") as refused:
+        write_stubs_of_server(NAME, server=server, folder=tmp_path)
+    assert refused.value.message == f"server: {server!r} is no address. Write host:port, such as 127.0.0.1:8001."
+
+
 def test_reflection_that_is_off_is_said(registry: Path, tmp_path: Path) -> None:
     """With what to do instead."""
     with (
@@ -260,7 +268,7 @@ def test_a_server_that_asks_for_a_certificate(registry: Path, tmp_path: Path) ->
 
 
 def test_security_that_cannot_be_is_said(registry: Path, tmp_path: Path) -> None:
-    """Half a pair, options of a server where there is none, and a token that anybody on its way could read."""
+    """Half a pair, no PEM, options of a server where there is none, and a token that anybody on its way could read."""
     run = CliRunner(env={"SARDONYX_REGISTRY": "", "SARDONYX_TOKEN": ADMIN}).invoke
     ask = ["stubs", NAME, "-o", str(tmp_path), "--server"]
     half = run(main, [*ask, "127.0.0.1:1", "--tls-cert", "cert.pem"])
@@ -268,6 +276,15 @@ def test_security_that_cannot_be_is_said(registry: Path, tmp_path: Path) -> None
     exposed = run(main, [*ask, ELSEWHERE])
     allowed = run(main, [*ask, ELSEWHERE, "--allow-insecure-token"])
 
+    text = tmp_path / "text.pem"
+    text.write_text("no certificate")
+    garbled = [
+        run(main, [*ask, "127.0.0.1:1", *given])
+        for given in (["--tls-ca", str(text)], ["--tls-cert", str(text), "--tls-key", str(text)])
+    ]
+
+    for each in garbled:
+        assert (each.exit_code, "text.pem' is no PEM: it has no line of -----BEGIN." in each.stderr) == (1, True)
     assert (half.exit_code, "belong together. Give both" in half.stderr) == (1, True), half.output
     assert (nowhere.exit_code, "--tls is of a server. Give --server too" in nowhere.stderr) == (2, True)
     assert (exposed.exit_code, "it would travel unencrypted" in exposed.stderr) == (1, True)

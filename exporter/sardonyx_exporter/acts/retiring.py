@@ -147,7 +147,7 @@ def retire_major(
     if not force:
         _refuse_called(name, major, monitor, unused_for)
     elif not reason:
-        raise RuleBroken(f"Whoever ends v{major} of {name!r} by force owes its callers a reason: say why.")
+        raise RuleBroken(f"Whoever ends v{major} of {name!r} by force owes its callers a reason: say why (--reason).")
     changed = store.append(name, decide) is not None
     return RetireMajorResult(name, major, changed, force, store.routes(name).default_major)
 

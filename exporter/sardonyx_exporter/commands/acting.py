@@ -22,7 +22,7 @@ _version = click.argument("version", type=options.VERSION)
 
 
 def _percent(help_text: str) -> Callable[[_F], _F]:
-    return click.option("--percent", required=True, type=click.FloatRange(0, 100), help=help_text)
+    return click.option("--percent", required=True, type=options.PERCENT, help=help_text)
 
 
 @click.command(

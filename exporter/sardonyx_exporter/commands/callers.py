@@ -10,11 +10,13 @@ import click
 from click.core import ParameterSource
 
 from sardonyx.client.security import Tls
+from sardonyx.errors import RuleBroken
 from sardonyx.registry import Registry
 from sardonyx.registry.v1.settings_pb2 import Settings
 from sardonyx.typed import check_prefix
 from sardonyx_exporter.commands import options
 from sardonyx_exporter.stubs import Language, write_stubs, write_stubs_of_server
+from sardonyx_exporter.stubs.python import HIDDEN
 from sardonyx_exporter.views import callers as views
 
 
@@ -27,10 +29,23 @@ def init_command(proto_prefix: str, registry: str, *, as_json: bool) -> None:
 
     A registry needs no init: without one, packages are named for their models alone.
     """
+    if not proto_prefix:
+        raise click.UsageError("--proto-prefix is empty. A registry whose packages have no prefix needs no init.")
     with options.sentences():
         settings = Settings(proto_prefix=check_prefix(proto_prefix))
+        _refuse_hidden(proto_prefix)
         Registry(registry, create=True).settle(settings)
     options.say(views.settings_data(settings), views.settings_text(settings), as_json=as_json)
+
+
+def _refuse_hidden(prefix: str) -> None:
+    """What is settled once should not be what no Python program could import."""
+    first = prefix.partition(".")[0]
+    if first in HIDDEN:
+        raise RuleBroken(
+            f"Python has a package named {first!r} already, and could not import what begins so. Choose another prefix,"
+            f" such as acme.{prefix}."
+        )
 
 
 STUBS_EXAMPLE = """
@@ -51,7 +66,7 @@ Examples:
     show_default=True,
     help="proto: the .proto, for any language; python: a package that pip installs.",
 )
-@click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Where the files go.")
+@click.option("-o", "--output", "folder", required=True, type=options.FOLDER, help="Where the files go.")
 @click.option("--registry", default=None, envvar="SARDONYX_REGISTRY", help=options.REGISTRY_HELP)
 @click.option("--server", default=None, metavar="HOST:PORT", help="Instead of the registry: ask a server's reflection.")
 @click.option("--tls", is_flag=True, help="The server speaks TLS; each option of TLS says so too.")

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
+_WHOLE: Final = re.compile(r"-?[0-9]+")
 _INTERFACE: Final = re.compile(r"v[0-9]+")
 _MAJOR: Final = re.compile(r"v?([1-9][0-9]{0,8})")
 
@@ -37,6 +39,28 @@ class _Version(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and _INTERFACE.fullmatch(value):
             self.fail(f"{value!r} is an interface. Give a version, such as 3.", param, ctx)
+        if isinstance(value, str) and not _WHOLE.fullmatch(value):
+            self.fail(f"{value!r} is no version. Give its number, such as 3.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Number(click.FloatRange):
+    """A number: who gives something else is told how one is written."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number. Write it without a sign, such as 12.5.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Folder(click.Path):
+    """A folder, which may be where one is; but only who says so means that."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("It is empty. Name a folder.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -51,6 +75,9 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 
 VERSION: Final = _Version(1)
+PERCENT: Final = _Number(0, 100)
+NOT_NEGATIVE: Final = _Number(0)
+FOLDER: Final = _Folder(path_type=Path)
 #: Wider than any table.
 _ROOM: Final = Console(width=1_000_000)
 

@@ -39,7 +39,7 @@ Example:
 @click.option(
     "--tolerance",
     default=None,
-    type=click.FloatRange(0),
+    type=options.NOT_NEGATIVE,
     help="How far the ONNX form's answers may be from the model's, relative and absolute; by default 1e-5.",
 )
 @click.option("--primary-metric", default=None, help="The metric shown first; by default accuracy, or mae.")

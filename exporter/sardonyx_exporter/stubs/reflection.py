@@ -11,6 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
 from sardonyx import status
+from sardonyx.address import Address
 from sardonyx.client.security import authorization
 from sardonyx.errors import (
     DeadlineExceeded,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 10.0
 #: Both have the same messages on the wire.
 _METHODS: Final = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
+#: Of gRPC's own names of targets, which have other shapes.
+_SCHEMES: Final = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:")
 #: Thousands of inputs with their comments are more than gRPC's 4 MiB.
 _OPTIONS: Final = [("grpc.max_receive_message_length", -1)]
 #: prefix, module, major and service of a typed service's full name.
@@ -64,6 +67,7 @@ def read_file(
         SardonyxError: it does not answer, or has no reflection.
     """
     check_model_name(model)
+    _check_address(server)
     metadata = authorization(token, [server], secure=tls is not None, allow_insecure=allow_insecure_token)
     with _channel(server, tls) as channel:
         reflection = _Reflection(channel, server, metadata)
@@ -75,6 +79,16 @@ def read_file(
         if wanted not in generations:
             raise RouteNotFound(model, f"v{wanted}", [f"v{each}" for each in sorted(generations)])
         return reflection.file(generations[wanted]), wanted
+
+
+def _check_address(server: str) -> None:
+    """What gRPC would try to resolve for long, or take for another port."""
+    if server.startswith(_SCHEMES):
+        return
+    try:
+        Address.parse(server)
+    except ValueError as error:
+        raise InvalidInput([Violation("server", str(error))]) from None
 
 
 def _channel(server: str, tls: Tls | None) -> grpc.Channel:

@@ -54,7 +54,7 @@ class Tls:
         """For a gRPC channel.
 
         Raises:
-            InvalidInput: a file cannot be read.
+            InvalidInput: a file cannot be read, or is no PEM.
         """
         ca, key, cert = (_read(name, pem) for name, pem in (("ca", self.ca), ("key", self.key), ("cert", self.cert)))
         return grpc.ssl_channel_credentials(ca, key, cert)
@@ -98,10 +98,14 @@ def _is_local(target: str) -> bool:
 
 
 def _read(name: str, pem: Pem | None) -> bytes | None:
-    if pem is None or isinstance(pem, bytes):
-        return pem
+    if pem is None:
+        return None
+    what = "what was given" if isinstance(pem, bytes) else repr(str(pem))
     try:
-        return Path(pem).read_bytes()
+        data = pem if isinstance(pem, bytes) else Path(pem).read_bytes()
     except OSError as error:
-        unread = f"{str(pem)!r} cannot be read: {error.strerror}. Give the path of a PEM file."
+        unread = f"{what} cannot be read: {error.strerror}. Give the path of a PEM file."
         raise InvalidInput([Violation(f"tls.{name}", unread)]) from None
+    if b"-----BEGIN " not in data:
+        raise InvalidInput([Violation(f"tls.{name}", f"{what} is no PEM: it has no line of -----BEGIN.")])
+    return data

@@ -26,7 +26,7 @@ class Store:
 
     Raises:
         RegistryMissing: there is no such directory.
-        RegistryError: the location cannot be opened.
+        RegistryError: the location is no directory, or cannot be opened.
     """
 
     def __init__(self, location: str | PathLike[str], *, create: bool = False) -> None:
@@ -39,12 +39,14 @@ class Store:
             with self._translated("open"):
                 self._objects = from_url(location)
             return
-        folder = Path(location).expanduser()
-        if not folder.is_dir() and not create:
-            raise RegistryMissing(
-                f"There is no registry at {location!r}: no such directory. Export a model to it first."
-            )
         with self._translated("open"):
+            folder = _folder(location)
+            if not folder.is_dir() and folder.exists():
+                raise RegistryError(f"The registry's location {location!r} is a file. Give a directory.")
+            if not folder.is_dir() and not create:
+                raise RegistryMissing(
+                    f"There is no registry at {location!r}: no such directory. Export a model to it first."
+                )
             self._objects = LocalStore(folder, mkdir=create)
 
     def get(self, path: str, size_bytes: int | None = None) -> bytes | None:
@@ -98,3 +100,12 @@ class Store:
         except (BaseError, OSError, ValueError) as error:
             cause = str(error).split("\n", 1)[0]
             raise RegistryError(f"Registry {self.location!r}: could not {act}: {cause}") from error
+
+
+def _folder(location: str) -> Path:
+    try:
+        return Path(location).expanduser()
+    except RuntimeError:
+        raise RegistryError(
+            f"The registry's location {location!r} begins with the home of a user who is not."
+        ) from None
