@@ -22,7 +22,24 @@ Exit codes: 0 done, 1 refused or failed (a sentence says why), 2 wrong usage.
 """
 
 
-@click.group(epilog=EXAMPLE)
+class _Texts(click.Group):
+    """Takes text alone: what is no UTF-8 could not be kept in a registry, nor sent."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments of a command.
+
+        Raises:
+            click.UsageError: one is no text.
+        """
+        for argument in args:
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                raise click.UsageError(f"{argument!r} is no UTF-8 text. Write it as one.", ctx) from None
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Texts, epilog=EXAMPLE)
 @click.version_option(__version__)
 def main() -> None:
     """From a fitted scikit-learn model to a registered version, and what is live."""

@@ -483,6 +483,25 @@ def test_wrong_usage_is_told_how_it_goes(arguments: list[str], said: str) -> Non
     assert said in _refusal(*arguments, "--registry", ".", status=2)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [b"promote", b"m", b"1", b"--registry", b".", b"--reason", b"\xff\xfe"],
+        [b"stubs", b"m", b"--server", b"127.0.0.1:1", b"-o", b"\xff"],
+        [b"export", b"m.joblib", b"--name", b"m", b"--describe", b"hour=\xff", b"--registry", b"."],
+    ],
+    ids=lambda value: value[0].decode(),
+)
+def test_bytes_that_are_no_text_are_wrong_usage(arguments: list[bytes]) -> None:
+    """A shell passes on any bytes: those that nobody could read later are refused with what they are."""
+    command = [os.fsencode(sys.executable), b"-m", b"sardonyx_exporter", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is no UTF-8 text. Write it as one." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_help_and_version(tmp_path: Path) -> None:
     """Help has an example and the exit codes; the version is the package's."""
     said = _done("--help")

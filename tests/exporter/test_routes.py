@@ -189,11 +189,14 @@ def test_who_answers_is_not_retired(registry: str) -> None:
     assert retire(MODEL, 2, registry=registry).changed
 
 
-@pytest.mark.parametrize("act", [canary, shadow, retire])
+@pytest.mark.parametrize("act", [promote, canary, shadow, retire])
 def test_an_unknown_version_is_named(registry: str, act: Any) -> None:
-    """A version that nobody exported is not found, whatever is asked of it."""
-    options = {} if act is retire else {"percent": 10}
-    with pytest.raises(VersionNotFound):
+    """A version that nobody exported is not found, whatever is asked of it; none that was retired is proposed."""
+    options: dict[str, Any] = {"percent": 10} if act in (canary, shadow) else {}
+    with pytest.raises(VersionNotFound, match="There is '1', '2', '3' or '4'"):
+        act(MODEL, 9, registry=registry, **options)
+    retire(MODEL, 3, registry=registry)
+    with pytest.raises(VersionNotFound, match="There is '1', '2' or '4'"):
         act(MODEL, 9, registry=registry, **options)
 
 

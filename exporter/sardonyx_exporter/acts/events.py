@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sardonyx.errors import RuleBroken
+from sardonyx.errors import RuleBroken, VersionNotFound
 from sardonyx.registry.v1.event_pb2 import Event
 from sardonyx.verdict import judge
 
 if TYPE_CHECKING:
     from sardonyx.registry import Registry, Routes
     from sardonyx.registry.v1.manifest_pb2 import Manifest
+
+
+def version_of(store: Registry, name: str, version: int) -> Manifest:
+    """A version that something is to be done with.
+
+    Raises:
+        ModelNotFound, VersionNotFound: there is none; those that were retired are not proposed instead.
+    """
+    try:
+        return store.manifest(name, version)
+    except VersionNotFound:
+        routes = store.routes(name)
+        there = [store.manifest(name, each) for each in store.versions(name)]
+        left = [str(each.version) for each in there if not routes.is_retired(each.version, each.interface_major)]
+        raise VersionNotFound(name, str(version), left) from None
 
 
 def event_of(kind: Event.Kind.ValueType, manifest: Manifest, actor: str, reason: str) -> Event:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sardonyx.errors import ModelNotFound, RuleBroken
 from sardonyx.registry import Registry, Routes
 from sardonyx.registry.v1.event_pb2 import Event
-from sardonyx_exporter.acts.events import approve, event_of, refuse_breaking, refuse_retired
+from sardonyx_exporter.acts.events import approve, event_of, refuse_breaking, refuse_retired, version_of
 from sardonyx_exporter.user import current_user
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def promote(
         RuleBroken: the version was retired, or would break those who call its generation.
     """
     store = Registry(registry)
-    manifest = store.manifest(name, version)
+    manifest = version_of(store, name, version)
     who = actor if actor is not None else current_user()
     before = store.routes(name)
 

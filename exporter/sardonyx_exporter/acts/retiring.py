@@ -10,7 +10,7 @@ from sardonyx.errors import InvalidInput, ModelNotFound, RouteNotFound, RuleBrok
 from sardonyx.registry import Registry
 from sardonyx.registry.v1.event_pb2 import Event
 from sardonyx_exporter import hints
-from sardonyx_exporter.acts.events import event_of
+from sardonyx_exporter.acts.events import event_of, version_of
 from sardonyx_exporter.monitor import DEFAULT_MONITOR, MonitorSilent, read_seen
 from sardonyx_exporter.user import current_user
 
@@ -85,7 +85,7 @@ def retire(
         RuleBroken: callers get the version's answers: it is live or canary.
     """
     store = Registry(registry)
-    manifest = store.manifest(name, version)
+    manifest = version_of(store, name, version)
     who = actor if actor is not None else current_user()
 
     same_number_major = False

@@ -9,7 +9,7 @@ from sardonyx.errors import RuleBroken
 from sardonyx.registry import Registry
 from sardonyx.registry.routes import PERCENT_MAX
 from sardonyx.registry.v1.event_pb2 import Event
-from sardonyx_exporter.acts.events import approve, event_of, refuse_breaking, refuse_retired
+from sardonyx_exporter.acts.events import approve, event_of, refuse_breaking, refuse_retired, version_of
 from sardonyx_exporter.user import current_user
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _take(
 ) -> ShareResult:
     if not 0 <= percent <= PERCENT_MAX:
         raise RuleBroken(f"{percent:g} % is no share. Give a number above 0 and at most 100, or 0 to end it.")
-    manifest = store.manifest(name, version)
+    manifest = version_of(store, name, version)
     who = actor if actor is not None else current_user()
     before: MajorRoutes | None = None
 
