@@ -18,6 +18,7 @@ from server.scene import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 MODEL: Final = "double"
 _METADATA: Final = f"/{oip.SERVICE}/ModelMetadata"
@@ -123,10 +124,15 @@ def _ids_of(request: oip.ModelInferRequest) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(plain: Plain, port: int = 0) -> Iterator[str]:
-    """The server on a port of its own; its address."""
+def running(
+    plain: Plain, port: int = 0, *, tls: grpc.ServerCredentials | None = None, socket: Path | None = None
+) -> Iterator[str]:
+    """The server on a port of its own, and on a socket where one is named; its address."""
     server = grpc.server(futures.ThreadPoolExecutor(32), handlers=[plain])
-    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    listen = f"127.0.0.1:{port}"
+    port = server.add_insecure_port(listen) if tls is None else server.add_secure_port(listen, tls)
+    if socket is not None:
+        server.add_insecure_port(f"unix:{socket}")
     server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -326,12 +326,29 @@ def test_a_hedged_error_is_the_callers() -> None:
         assert server.asked == 1
 
 
-@pytest.mark.parametrize("address", ["", " , ", []])
-def test_no_address_is_refused(address: Any) -> None:
-    """A client that has nobody to call says so when it is made."""
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", " , ", [], None, 8001, b"localhost:8001", {"localhost:8001": 1}, [8001], ["localhost:8001", None]),
+        *("localhost", "localhost:99999999", "localhost:0", "localhost:http", "::1:8001", "user@localhost:8001"),
+        *("http://localhost:8001", "https://localhost", "grpc://localhost:8001", "dns:///localhost", "xds:///models"),
+        *("unix:", "localhost:8001 localhost:8002", "localhost:8001/v2", "localhost:8001,localhost"),
+    ],
+)
+def test_what_is_no_address_is_refused(address: Any) -> None:
+    """A client that has nobody to call says so when it is made, and shows what an address looks like."""
     for kind in (Client, AsyncClient):
-        with pytest.raises(InvalidInput, match="address"):
+        with pytest.raises(InvalidInput, match=r"^address: .*(127\.0\.0\.1:8001|Give the port)"):
             kind(address)
+
+
+@pytest.mark.parametrize("form", ["{}", "dns:{}", "dns:///{}", "ipv4:{}", " {} ,", "unix:{socket}"])
+def test_every_form_of_an_address_leads_there(form: str, tmp_path: Path) -> None:
+    """GRPC's names of targets are addresses too."""
+    with plain.running(Plain(), socket=tmp_path / "models") as address:
+        target = form.format(address, socket=tmp_path / "models")
+        with Client(target) as client:
+            assert client.predict(MODEL, {"x": 2.0}).outputs["value"].tolist() == [4.0]
 
 
 @pytest.mark.parametrize(

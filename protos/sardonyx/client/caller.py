@@ -10,6 +10,7 @@ from sardonyx.client.balancer import Balancer
 from sardonyx.client.budget import RetryBudget
 from sardonyx.client.retry import Deadline, checked_timeout_s
 from sardonyx.client.security import AUTHORIZATION, authorization
+from sardonyx.client.target import targets
 from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Unavailable, Violation
 from sardonyx.names import check_caller_name
 
@@ -143,7 +144,7 @@ class Caller(Generic[Channel]):
         allow_insecure_token: bool = False,
         hedge_after_s: float | None = None,
     ) -> None:
-        addresses = _addresses(address)
+        addresses = targets(address)
         if not 0 < connections <= CONNECTIONS_MAX:
             expected = f"{connections!r} is no number of connections. Give 1 to {CONNECTIONS_MAX}."
             raise InvalidInput([Violation("connections", expected)])
@@ -210,16 +211,3 @@ class Caller(Generic[Channel]):
 def closed() -> Unavailable:
     """What a call gets that the client was closed under."""
     return Unavailable("The client was closed while this call was on its way. Keep it open until all are answered.")
-
-
-def _addresses(address: str | Sequence[str]) -> list[str]:
-    """The addresses, each once.
-
-    Raises:
-        InvalidInput: there is none.
-    """
-    parts = address.split(",") if isinstance(address, str) else list(address)
-    addresses = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
-    if not addresses:
-        raise InvalidInput([Violation("address", f"{address!r} is no address. Write host:port, or several of them.")])
-    return addresses

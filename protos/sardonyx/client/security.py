@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from sardonyx.address import Address
+from sardonyx.client.target import is_local
 from sardonyx.errors import InvalidInput, Violation
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 AUTHORIZATION: Final = "authorization"
 #: What RFC 6750 allows in a token.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-#: Before the host in gRPC's names of targets.
-_SCHEME: Final = re.compile(r"^(dns:(//[^/]*/)?|ipv[46]:)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +76,11 @@ def authorization(
     if not _TOKEN.fullmatch(token):
         shape = "a bearer token has letters, digits and -._~+/ alone, with = at its end. Look for a stray line break."
         raise InvalidInput([Violation("token", shape)])
-    exposed = [] if secure or allow_insecure else [address for address in addresses if not _is_local(address)]
+    exposed = [] if secure or allow_insecure else [address for address in addresses if not is_local(address)]
     if exposed:
         risk = f"it would travel unencrypted to {', '.join(exposed)}, where anybody on the way can read it. Give tls,"
         raise InvalidInput([Violation("token", f"{risk} or allow_insecure_token=True where the network is trusted.")])
     return ((AUTHORIZATION, f"Bearer {token}"),)
-
-
-def _is_local(target: str) -> bool:
-    """Whether what is sent there stays on this machine."""
-    if target.startswith(("unix:", "unix-abstract:")):
-        return True
-    try:
-        host = Address.parse(_SCHEME.sub("", target)).host
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _read(name: str, pem: Pem | None) -> bytes | None:
