@@ -51,6 +51,7 @@ class Config:
         capture_rows_per_s: input rows that each worker adds to its spans; 0: none.
         metrics_port: where Prometheus finds the metrics of all workers; 0: nowhere.
         log_requests: a log line for each prediction.
+        others_answer: whether other workers take the calls as long as this one does not; the supervisor knows.
     """
 
     registry: str
@@ -81,6 +82,7 @@ class Config:
     capture_rows_per_s: float
     metrics_port: int
     log_requests: bool
+    others_answer: bool = False
 
     @property
     def address(self) -> Address:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from sardonyx_server import sharing
 from sardonyx_server.access.tls import Certificates
 
 if TYPE_CHECKING:
@@ -66,7 +65,6 @@ class Port:
             else:
                 server.add_secure_port(address, certificates.credentials())
         await asyncio.gather(*(server.start() for server in self._servers))
-        sharing.let_the_loop_finish()
 
     def close(self, grace_s: float) -> asyncio.Future[list[None]]:
         """Tell every connection to go away, in the next turn of the loop; done when all that was asked has ended.

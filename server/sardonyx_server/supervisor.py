@@ -45,6 +45,8 @@ class Supervisor:
         self._announced = False
         self._failed = False
         self._workers: set[Process] = set()
+        #: Those whose port is open, by index.
+        self._accepting: set[int] = set()
 
     def run(self) -> int:
         """Supervise until a signal ends it; the exit status: 0 when every worker ended well."""
@@ -110,6 +112,7 @@ class Supervisor:
 
     async def _run_worker(self, config: Config, index: int) -> int:
         """Run one worker to its end."""
+        config = dataclasses.replace(config, others_answer=bool(self._accepting))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sardonyx_server.worker", config.to_json()),
             stdin=asyncio.subprocess.PIPE,
@@ -130,7 +133,9 @@ class Supervisor:
         stopping.cancel()
         status = await ended
         # Before it listens for signals one ends it at once, and well: there is nothing to drain yet.
-        accepted = await listening
+        await listening
+        accepted = index in self._accepting
+        self._accepting.discard(index)
         return status if accepted or status != -signal.SIGTERM else 0
 
     async def _end(self, process: Process, ended: asyncio.Task[int]) -> None:
@@ -140,20 +145,18 @@ class Supervisor:
             LOG.error("worker %d did not end in time; killing it", process.pid)
             process.kill()
 
-    async def _listen(self, process: Process, index: int, address: Address) -> bool:
-        """Hear what a worker tells until it ends; whether it ever accepted connections."""
-        accepted = False
+    async def _listen(self, process: Process, index: int, address: Address) -> None:
+        """Hear what a worker tells until it ends."""
         if process.stdout is None:
-            return accepted
+            return
         async for line in process.stdout:
             told = pipe.read(line)
             if pipe.ACCEPTING in told:
-                accepted = True
+                self._accepting.add(index)
                 self._announce(address)
                 self._totals.take(index, Values())
             elif pipe.METRICS in told:
                 self._totals.take(index, Values.of(told[pipe.METRICS]))
-        return accepted
 
     def _announce(self, address: Address) -> None:
         """Say once that the port answers."""

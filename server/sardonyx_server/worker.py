@@ -14,11 +14,12 @@ import grpc
 import uvloop
 from grpc_health.v1 import health_pb2
 
+from sardonyx.errors import RegistryError
 from sardonyx.guard import reading, reading_one
 from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.serving.v1 import model_service_pb2 as pb
-from sardonyx_server import drain, pipe
+from sardonyx_server import drain, pipe, sharing
 from sardonyx_server.access.access import Access
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.gate import gated
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: The services that every server has.
 STATIC_SERVICES: Final = (oip.SERVICE, models.SERVICE, health.SERVICE)
+#: How long a worker that takes another's place keeps its port closed: callers are better off with the other workers,
+#: until those of a version that does not come to an end would have to do without this one for long.
+SETTLED_WITHIN_S: Final = 30.0
 #: How long the last refusals have to reach their callers.
 STOP_GRACE_S: Final = 0.5
 #: Of the time for a drain, what is kept for sending the last spans.
@@ -89,17 +93,32 @@ class Worker:
         """Serve until told to stop, then drain."""
         self._listen_for_the_end()
         self._telemetry.start()
-        await self._port.open()
+        # gRPC's threads exist since its servers do; those that load versions come later, and are not meant.
+        sharing.let_the_loop_finish()
+        if not self._config.others_answer:
+            await self._port.open()
         tasks = [asyncio.create_task(self._watcher.run()), asyncio.create_task(self._keep_health())]
         for name in self._config.models:
             # Who asks for a model by name is to be told that it does not serve yet, and not that it is unknown.
             self._changes.put_nowait(name)
+        if self._config.others_answer:
+            await self._until_settled(SETTLED_WITHIN_S)
+            await self._port.open()
         self._shadow.start()
         pipe.tell(pipe.ACCEPTING)
         if self._reporter:
             tasks.append(asyncio.create_task(self._reporter.run()))
         await self._stop.wait()
         await self._end(tasks)
+
+    async def _until_settled(self, timeout_s: float) -> None:
+        """Wait until there is something to answer with, and health says so; not beyond the end of this worker."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and not self._stop.is_set():
+            if self._manager.settled:
+                break
+            await asyncio.sleep(0.01)
+        await self._changes.join()
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Say NOT_SERVING, then refuse, then finish what runs, then send what is known of it."""
@@ -157,6 +176,7 @@ class Worker:
             name = await self._changes.get()
             await self._health.set(name, serving=self._answers(name))
             await self._health.set(OVERALL, serving=self._manager.settled)
+            self._changes.task_done()
 
     def _changed(self, name: str) -> None:
         """A model may have other versions that answer than before."""
@@ -247,8 +267,8 @@ def main() -> None:
     set_up_logging(json_lines=config.json_logs)
     try:
         uvloop.run(serve(config))
-    except AccessFileError as error:
-        # They were good when the server started: this worker was started again since.
+    except (AccessFileError, RegistryError) as error:
+        # All was good when the server started: this worker was started again since.
         LOG.error("%s", error)
         sys.exit(1)
 

@@ -10,16 +10,35 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from server.scene import PATIENCE_S, answers, array_of, get_server, infer, regressor_request, wait_until
+from sardonyx_exporter import promote
+from sardonyx_server.app import _configured, serve
+from sardonyx_server.worker import Worker
+from server.scene import (
+    PATIENCE_S,
+    SLOW,
+    answers,
+    array_of,
+    get_server,
+    infer,
+    number_request,
+    publish_by_hand,
+    regressor_request,
+    slow_graph,
+    wait_until,
+)
 from support.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sardonyx.oip import messages as oip
     from server.scene import Scene
 
 WORKERS = 2
+#: The number by which the slow model takes a second or more to load.
+LOADED = 500
 REQUEST = regressor_request(array_of(21, rows=1))
 
 
@@ -68,7 +87,9 @@ def connect(address: str) -> grpc.Channel:
 
 
 @contextlib.contextmanager
-def one_channel_each(address: str, pids: set[int]) -> Iterator[dict[int, grpc.Channel]]:
+def one_channel_each(
+    address: str, pids: set[int], request: oip.ModelInferRequest = REQUEST
+) -> Iterator[dict[int, grpc.Channel]]:
     """A channel to each of the workers, by process id, once all answer."""
     with contextlib.ExitStack() as stack:
         channels: dict[int, grpc.Channel] = {}
@@ -76,7 +97,7 @@ def one_channel_each(address: str, pids: set[int]) -> Iterator[dict[int, grpc.Ch
         def met_all() -> bool:
             channel = stack.enter_context(connect(address))
             # Only a worker whose model answers counts.
-            if answers(channel, REQUEST):
+            if answers(channel, request):
                 channels.setdefault(get_server(channel).process_id, channel)
             return pids <= channels.keys()
 
@@ -118,6 +139,92 @@ def test_all_workers_killed_come_back(program: Program, address: str) -> None:
     with one_channel_each(address, children_of(program.process.pid)) as channels:
         assert not before & channels.keys()
     assert program.stop() == 0, "".join(program.lines)
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Program]:
+    """A server of two workers that load their model for a second or more, ended by whoever uses it."""
+    registry = tmp_path / "registry"
+    publish_by_hand(registry, SLOW, slow_graph(), golden={LOADED: float(LOADED)})
+    promote(SLOW, 1, registry=str(registry))
+    flags = ("--workers", str(WORKERS), "--drain-grace-s", "0")
+    program = Program.start("sardonyx_server", "--registry", str(registry), "--listen", "127.0.0.1:0", *flags)
+    try:
+        yield program
+    finally:
+        program.stop()
+
+
+def kill_one(program: Program, address: str) -> tuple[int, int]:
+    """Kill one of two workers that answer; the other, and the one in its place."""
+    victim, survivor = sorted(children_of(program.process.pid))
+    with one_channel_each(address, {victim, survivor}, number_request(SLOW, 1)):
+        os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: len(children_of(program.process.pid) - {victim}) == WORKERS, "the worker is replaced")
+    (successor,) = children_of(program.process.pid) - {victim, survivor}
+    return survivor, successor
+
+
+def test_nobody_is_sent_to_a_worker_that_has_nothing_to_answer_with(patient: Program) -> None:
+    """A worker that takes a killed one's place opens its port when its versions are loaded, and its health says so.
+
+    All calls until then are answered by the others, however many connections are made.
+    """
+    address = patient.wait_for(r"listening on (\S+:\d+)")[1]
+    survivor, successor = kill_one(patient, address)
+    met: set[int] = set()
+
+    def met_successor() -> bool:
+        with connect(address) as channel:
+            assert infer(channel, number_request(SLOW, 1)).model_version == "1"
+            met.add(get_server(channel).process_id)
+            if successor not in met:
+                return False
+            health = health_pb2_grpc.HealthStub(channel)
+            assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
+            return True
+
+    wait_until(met_successor, "the new worker answers")
+    assert met == {survivor, successor}
+    assert patient.stop() == 0, "".join(patient.lines)
+
+
+def test_a_worker_killed_while_the_registry_is_away_comes_back_with_it(patient: Program, tmp_path: Path) -> None:
+    """Until then the other worker answers all, and the log says in a sentence why there is no second one."""
+    registry, away = tmp_path / "registry", tmp_path / "away"
+    address = patient.wait_for(r"listening on (\S+:\d+)")[1]
+    victim, survivor = sorted(children_of(patient.process.pid))
+    with one_channel_each(address, {victim, survivor}, number_request(SLOW, 1)):
+        registry.rename(away)
+        os.kill(victim, signal.SIGKILL)
+    patient.wait_for("There is no registry at")
+    for _ in range(10):
+        with connect(address) as channel:
+            assert infer(channel, number_request(SLOW, 1)).model_version == "1"
+    away.rename(registry)
+
+    def met_another() -> bool:
+        with connect(address) as channel:
+            return get_server(channel).process_id != survivor
+
+    wait_until(met_another, "there are two again")
+    assert patient.stop() == 0, "".join(patient.lines)
+    assert "Traceback" not in "".join(patient.lines)
+
+
+async def test_a_worker_waits_for_its_versions_within_a_bound(tmp_path: Path) -> None:
+    """Where there is nothing to load, or no end of it, the wait ends all the same: whoever asks is to be told why."""
+    context = serve.make_context("serve", ["--registry", str(tmp_path), "--workers", "1"])
+    worker = Worker(_configured(**context.params))
+    await worker._until_settled(timeout_s=0.05)
+    assert not worker._manager.settled
+
+
+def test_a_worker_that_loads_behind_its_closed_port_ends_when_told_to(patient: Program) -> None:
+    """SIGTERM ends a server with status 0 while one of its workers still waits for its versions."""
+    _, successor = kill_one(patient, patient.wait_for(r"listening on (\S+:\d+)")[1])
+    assert patient.stop() == 0, "".join(patient.lines)
+    assert not alive(successor)
 
 
 def test_workers_end_with_their_supervisor(program: Program, address: str) -> None:
