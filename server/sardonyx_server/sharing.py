@@ -1,4 +1,6 @@
-"""How a serving process shares processors and memory with its own threads, by settings of gRPC, glibc and Linux.
+"""How a serving process shares processors, memory and standard error with what it is built on.
+
+By settings of gRPC, glibc and Linux.
 
 Most of a small request's time is wake-ups between gRPC's threads and the event loop.
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 _EXPERIMENTS: Final = "GRPC_EXPERIMENTS"
 #: Connections are read by the thread that polls for completions, and not handed to it from threads of their own.
 _ONE_POLLER: Final = "-event_engine_listener"
+#: gRPC writes lines of its own form to standard error, one for each handshake that fails: whoever scans a port would
+#: fill a log whose lines are to be JSON. To see them, set it: ERROR, INFO or DEBUG.
+_QUIET: Final = {"GRPC_VERBOSITY": "NONE"}
 #: glibc's own (mallopt(3)): what a large request took is kept for the next one, up to 64 MiB, and not given back to the
 #: system in between. 10,000 rows of 30 columns cost 2,000 page faults each, 3 ms of their 4 ms.
 _KEPT_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
@@ -33,7 +38,7 @@ _NICE: Final = 5
 
 def environment() -> Mapping[str, str]:
     """The environment of a process that serves; what the operator has set stays."""
-    return {_EXPERIMENTS: _ONE_POLLER, **_KEPT_MEMORY, **os.environ}
+    return {_EXPERIMENTS: _ONE_POLLER, **_QUIET, **_KEPT_MEMORY, **os.environ}
 
 
 #: The threads that wait for the event loop, by their numbers, and the runs that are in threads now.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 from dataclasses import dataclass
@@ -103,6 +104,33 @@ def test_calls_are_answered_over_tls(scene: Scene, tmp_path: Path) -> None:
             assert code_of(channel) is grpc.StatusCode.UNAVAILABLE
         with grpc.insecure_channel(address) as channel:
             assert code_of(channel) is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("verbosity", [None, "INFO"])
+def test_handshakes_that_fail_leave_the_log_as_it_is(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verbosity: str | None
+) -> None:
+    """Whatever plain callers and strangers send to a TLS port, standard error is JSON, line by line.
+
+    gRPC's own lines are there for those who ask for them, by gRPC's own variable.
+    """
+    monkeypatch.delenv("GRPC_VERBOSITY", raising=False)
+    if verbosity:
+        monkeypatch.setenv("GRPC_VERBOSITY", verbosity)
+    pair = pair_of(tmp_path, trustme.CA().issue_cert(HOST))
+    with serving(scene, *pair.options, "--log-format", "json") as (program, address):
+        with grpc.insecure_channel(address) as channel:
+            assert code_of(channel) is grpc.StatusCode.UNAVAILABLE
+        with grpc.secure_channel(address, grpc.ssl_channel_credentials(root_of(trustme.CA()))) as channel:
+            assert code_of(channel) is grpc.StatusCode.UNAVAILABLE
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            plain.recv(1024)
+    lines = [line for line in program.lines if "listening on" not in line]
+    others = [line for line in lines if not line.startswith("{")]
+    assert all(json.loads(line)["message"] for line in lines if line not in others)
+    assert any("andshake" in line for line in others) if verbosity else not others
 
 
 def test_mutual_tls_asks_for_a_certificate(scene: Scene, tmp_path: Path) -> None:
