@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -26,8 +27,9 @@ from sardonyx.registry import Registry
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1.manifest_pb2 import Verdict
 from sardonyx.serving.v1 import model_service_pb2 as serving
-from sardonyx.typed import form_of, schema
+from sardonyx.typed import form_of, schema, typed_service
 from sardonyx_exporter import canary, evaluation, export, promote, shadow
+from sardonyx_server.access.tokens import Role, Token, digest_of, new_token
 from server import sink
 from server.callers import Stub, by_compiler, by_form, by_reflection
 from server.scene import (
@@ -575,6 +577,35 @@ def test_a_token_is_for_its_model_whatever_the_door(scene: Scene, tmp_path: Path
             with calling(address, token) as channel:
                 stub = by_form(channel, Registry(str(scene.registry)).manifest(REGRESSOR, 1))
                 assert failure_of(lambda stub=stub: stub.one({})).code is code  # type: ignore[misc]
+
+
+def test_a_refusal_does_not_say_whether_there_is_such_a_service(scene: Scene, tmp_path: Path) -> None:
+    """A service that the caller may not call and one that does not exist are refused alike, whatever is sent to them.
+
+    Who may read learns which it is, and so does who may call every model.
+    """
+    everything = new_token()
+    entries = [*ENTRIES, Token("all", digest_of(everything), frozenset({Role.INFER}), frozenset({"*"}))]
+    missing = "flight_dela.v1.FlightDelaService"
+    there = typed_service(Registry(str(scene.registry)).manifest(CLASSIFIER, 1)).name
+
+    def told(channel: grpc.Channel, service: str, method: str, data: bytes) -> tuple[grpc.StatusCode, Any]:
+        failure = failure_of(lambda: channel.unary_unary(f"/{service}/{method}")(data, timeout=PATIENCE_S))
+        return failure.code, failure.status and str(failure.status).replace(service, "it")
+
+    with serving_with(scene, write(tmp_path / "tokens.toml", *entries)) as (_, address):
+        with calling(address, ADMIN) as admin:
+            wait_until(lambda: is_answered(admin, scene), "the server answers")
+        for method, data in itertools.product(("Predict", "PredictBatch", "Nope", ""), (b"", b"\x0a\xff", b"\x00")):
+            with calling(address, BOOKING) as channel:
+                refused = told(channel, missing, method, data)
+                assert refused[0] is grpc.StatusCode.PERMISSION_DENIED
+                assert refused == told(channel, there, method, data)
+            with calling(address, SCREENS) as channel:
+                assert told(channel, there, method, data)[0] is grpc.StatusCode.PERMISSION_DENIED
+                assert told(channel, missing, method, data)[0] is grpc.StatusCode.UNIMPLEMENTED
+            with calling(address, everything) as channel:
+                assert told(channel, missing, method, data)[0] is grpc.StatusCode.UNIMPLEMENTED
 
 
 def is_answered(channel: grpc.Channel, scene: Scene) -> bool:

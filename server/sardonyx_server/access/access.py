@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import PermissionDenied, Unauthenticated
 from sardonyx_server.access.files import AccessFileError, stamp_of
-from sardonyx_server.access.tokens import Role, Token, digest_of, read_tokens
+from sardonyx_server.access.tokens import ALL_MODELS, Role, Token, digest_of, read_tokens
 from sardonyx_server.log import LOG
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: A token that was taken out of the file is refused after so long. Looking costs a system call, 2 µs.
 LOOK_INTERVAL_S: Final = 1.0
 
+#: Of a service's name, what a refusal repeats.
+SERVICE_SHOWN_MAX: Final = 255
 _HEADER: Final = "authorization"
 _SCHEME: Final = "bearer "
 
@@ -62,6 +64,34 @@ class Access:
         if not token.may(role, model):
             raise _denied(token, role, model)
         return token.name
+
+    def check_service(
+        self, metadata: Iterable[tuple[str, str | bytes]] | None, service: str, model: str | None
+    ) -> None:
+        """Let a caller reach a model's own service, or learn that there is none of that name, or neither.
+
+        Who may call that model reaches it. Who may read knows which services there are, and who may call every model
+        would be answered by any: they are told. Everyone else is refused, in the same words in both cases.
+
+        Args:
+            metadata: the call's.
+            service: its full name.
+            model: whose it is; None: there is no such service.
+
+        Raises:
+            Unauthenticated: as in ``check``.
+            PermissionDenied: the caller may not do this.
+        """
+        token = self._caller(metadata)
+        if token.may(Role.INFER, model or ALL_MODELS):
+            return
+        if not token.may(Role.READ, None):
+            raise PermissionDenied(
+                f"{token.name!r} may not call {service[:SERVICE_SHOWN_MAX]!r}, if there is such a service. Ask the"
+                " server's operator for the right to."
+            )
+        if model is not None:
+            raise _denied(token, Role.INFER, model)
 
     def identify(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
         """The caller's name, whatever it may do.

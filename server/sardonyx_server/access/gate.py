@@ -51,7 +51,10 @@ def gated(
 
 
 class _Gate(grpc.GenericRpcHandler):
-    """Finds a method's handler, or the refusal to call it. Every method that is not named above takes ``read``."""
+    """Finds a method's handler, or the refusal to call it.
+
+    A model's own service takes the right to call that model; every other method that is not named above takes ``read``.
+    """
 
     def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], access: Access, services: Services) -> None:
         self._handlers = handlers
@@ -60,15 +63,30 @@ class _Gate(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Called by gRPC for each call."""
-        method = handler_call_details.method
         try:
-            if method in BY_MODEL or self._services.find(method[1:].rpartition("/")[0]):
-                self._access.identify(handler_call_details.invocation_metadata)
-            elif method not in OPEN:
-                self._access.check(handler_call_details.invocation_metadata, Role.READ, None)
+            return self._checked(handler_call_details)
         except AccessDenied as error:
             return _refusal(error)
-        found = (handler.service(handler_call_details) for handler in self._handlers)
+
+    def _checked(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler; raises AccessDenied where the caller may not have it."""
+        method, metadata = details.method, details.invocation_metadata
+        if method in BY_MODEL:
+            self._access.identify(metadata)
+        elif method not in OPEN:
+            service = method[1:].rpartition("/")[0]
+            generation = self._services.find(service)
+            if generation is not None:
+                self._access.check_service(metadata, service, generation.model)
+            elif (found := self._find(details)) is not None:
+                self._access.check(metadata, Role.READ, None)
+                return found
+            else:
+                self._access.check_service(metadata, service, None)
+        return self._find(details)
+
+    def _find(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        found = (handler.service(details) for handler in self._handlers)
         return next((handler for handler in found if handler is not None), None)
 
 
