@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,54 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sardonyx import __version__, telemetry
-from sardonyx.address import Address
-from sardonyx.interface import dtype_of
 from sardonyx.oip.coalesced import Coalesced
-from sardonyx.registry.v1 import interface_pb2 as pb
-from sardonyx.registry.v1.manifest_pb2 import Binding, Graph, Manifest
-from sardonyx_server.telemetry.batch import BatchWriter
+from sardonyx_server.telemetry.batch import BatchWriter, Chunk
 from sardonyx_server.telemetry.otlp import padded_varints, varint
 from sardonyx_server.telemetry.record import Batch, Captured, Outputs, Record, Shadowed, TraceParent, read_parent
 from sardonyx_server.telemetry.sampling import Kept, Sampler
-from sardonyx_server.telemetry.spans import SERVER_ERRORS, SpanWriter
+from sardonyx_server.telemetry.span_parts import SERVER_ERRORS
+from sardonyx_server.telemetry.spans import SpanWriter
+from server.spans import ADDRESS, INPUTS, Version, assert_same, attributes_of, expected_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from sardonyx_server.served import Served
 
-ADDRESS = Address("127.0.0.1", 8001)
 METHODS = (telemetry.SPAN_MODEL_INFER, telemetry.SPAN_MODEL_STREAM_INFER)
 CODES = ("OK", "INVALID_ARGUMENT", "NOT_FOUND", "CANCELLED", *sorted(SERVER_ERRORS))
-
-
-@dataclass(frozen=True)
-class Version:
-    """What a span says of a served version."""
-
-    model: str
-    version: int
-    major: int
-
-    @property
-    def manifest(self) -> Manifest:
-        """Four inputs, of which the graph computes one in another type."""
-        inputs = [pb.Input(name=name, datatype=datatype) for name, (datatype, _) in INPUTS.items()]
-        bindings = [Binding(name=name, tensor=f"t_{name}") for name in INPUTS]
-        return Manifest(interface=pb.Interface(inputs=inputs), graph=Graph(inputs=bindings))
-
-
-#: By name: the interface's type, and the graph's.
-INPUTS: dict[str, tuple[pb.Datatype.ValueType, Any]] = {
-    "distance": (pb.DATATYPE_FP32, np.float32),
-    "hour": (pb.DATATYPE_INT64, np.float64),
-    "late": (pb.DATATYPE_BOOL, np.bool_),
-    "carrier": (pb.DATATYPE_BYTES, object),
-}
 
 
 #: A shared processor may pause any example.
@@ -170,96 +141,6 @@ def write(many: Sequence[Record], ratio: float = 1.0) -> list[Span]:
     return [Span.FromString(span) for span in SpanWriter(ADDRESS).write(Sampler(ratio, slow_s=1e9).keep(many))]
 
 
-def read(value: AnyValue) -> object:
-    """The value's own type and value."""
-    kind = value.WhichOneof("value")
-    assert kind is not None
-    if kind == "array_value":
-        return [read(element) for element in value.array_value.values]
-    return getattr(value, kind)
-
-
-def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, object]:
-    """Attributes by name; a name that comes twice is against OTLP."""
-    found: dict[str, object] = {}
-    for pair in pairs:
-        assert pair.key not in found, f"{pair.key} twice"
-        found[pair.key] = read(pair.value)
-    return found
-
-
-def expected_attributes(record: Record) -> dict[str, object]:
-    """What the vocabulary asks of a record."""
-    want: dict[str, object] = {
-        telemetry.RPC_SYSTEM: "grpc",
-        telemetry.RPC_METHOD: record.method,
-        telemetry.SERVER_ADDRESS: ADDRESS.host,
-        telemetry.SERVER_PORT: ADDRESS.port,
-        telemetry.RPC_STATUS: record.code,
-        telemetry.MODEL_NAME: record.served.model if record.served else record.model,
-        telemetry.PREDICTION_ID: record.prediction_id,
-        **dict(zip(telemetry.STAGES, record.stages_ns, strict=True)),
-    }
-    if record.code != "OK":
-        want[telemetry.ERROR_TYPE] = record.code
-    if record.served:
-        want[telemetry.MODEL_VERSION] = record.served.version
-        want[telemetry.INTERFACE_MAJOR] = record.served.major
-        want[telemetry.ROUTE] = record.route
-    if record.rows:
-        want[telemetry.ROWS] = record.rows
-    if record.outputs:
-        want[telemetry.OUTPUT_ROWS] = record.outputs.rows
-        for name, values in (
-            (telemetry.OUTPUT_LABELS, record.outputs.labels),
-            (telemetry.OUTPUT_PROBABILITIES, record.outputs.probabilities),
-            (telemetry.OUTPUT_VALUES, record.outputs.values),
-        ):
-            if values is not None:
-                want[name] = values.ravel().tolist()
-    return want | _expected_beside(record)
-
-
-def _expected_beside(record: Record) -> dict[str, object]:
-    """What few records have."""
-    want: dict[str, object] = {}
-    if record.caller:
-        want[telemetry.CALLER] = record.caller
-    if record.members:
-        want[telemetry.PREDICTION_IDS] = list(record.members.ids)
-        if record.members.rows is not None:
-            want[telemetry.PREDICTION_ROWS] = list(record.members.rows)
-    if record.batch:
-        want[telemetry.BATCH_ID] = record.batch.id
-        want[telemetry.BATCH_ROWS] = record.batch.rows
-        want[telemetry.BATCH_REQUESTS] = len(record.batch.prediction_ids)
-        want[telemetry.BATCH_PREDICTION_IDS] = list(record.batch.prediction_ids[: telemetry.BATCH_IDS_MAX])
-    if record.shadowed:
-        want[telemetry.SHADOW_LIVE_VERSION] = record.shadowed.live_version
-        want[telemetry.SHADOW_AGREEMENT] = record.shadowed.agreement
-    if record.captured and record.served:
-        want[telemetry.INPUT_ROWS] = list(record.captured.rows)
-        want[telemetry.INPUT_PROBABILITY] = record.captured.probability
-        for name, (datatype, _) in INPUTS.items():
-            values = record.captured.values[f"t_{name}"].astype(dtype_of(datatype))
-            want[telemetry.INPUT_VALUE_PREFIX + name] = values.ravel().tolist()
-    return want
-
-
-def assert_same(found: Mapping[str, object], want: Mapping[str, object]) -> None:
-    """Equal in names, types and values; NaN equals NaN."""
-    assert found.keys() == want.keys()
-    for name, value in want.items():
-        assert _typed(found[name]) == _typed(value), name
-
-
-def _typed(value: object) -> object:
-    if isinstance(value, list):
-        return [_typed(element) for element in value]
-    # A float by its bits: NaN and the sign of zero count.
-    return type(value).__name__, value.hex() if isinstance(value, float) else value
-
-
 @untimed
 @given(records)
 def test_a_span_parses_to_the_records_own_values(record: Record) -> None:
@@ -334,7 +215,9 @@ def test_a_varint_is_protobufs_own(value: int) -> None:
 def test_a_batch_parses_to_its_spans(many: list[Record], dropped: int) -> None:
     """A batch, read by OpenTelemetry's classes, holds its spans under our resource and scope, and the loss so far."""
     spans = SpanWriter(ADDRESS).write(Sampler(1.0, slow_s=1e9).keep(many)) if many else []
-    (resource,) = ExportTraceServiceRequest.FromString(BatchWriter().write(spans, dropped)).resource_spans
+    (resource,) = ExportTraceServiceRequest.FromString(
+        BatchWriter().write(map(Chunk.of, spans), dropped)
+    ).resource_spans
     about = attributes_of(resource.resource.attributes)
     assert about["service.name"] == telemetry.SERVICE_NAME_SERVER
     assert about["service.version"] == __version__

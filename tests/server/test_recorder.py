@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -13,10 +13,15 @@ from sardonyx_server.telemetry import recorder as recorder_module
 from sardonyx_server.telemetry.capture import Capture
 from sardonyx_server.telemetry.record import Outputs, Record
 from sardonyx_server.telemetry.recorder import SLICE_RECORDS, SLICE_ROWS, Recorder
+from sardonyx_server.telemetry.usual import TABLE_ROWS
 from server.scene import PATIENCE_S, wait_until
+from server.spans import Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sardonyx_server.served import Served
+    from sardonyx_server.telemetry.usual import Usual
 
 
 class Taken:
@@ -24,6 +29,7 @@ class Taken:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.ids: list[str] = []
         self.sizes: list[int] = []
         self.missed = 0
         self.threads: set[int] = set()
@@ -35,6 +41,11 @@ class Taken:
         self.missed += missed
         self.threads.add(threading.get_ident())
 
+    def take_usual(self, usual: Usual) -> None:
+        """Note their ids."""
+        self.ids += [written_id.tobytes().decode() for written_id in usual.rows["id"]]
+        self.threads.add(threading.get_ident())
+
 
 class Broken:
     """Takes nothing."""
@@ -43,11 +54,22 @@ class Broken:
         """Fail."""
         raise ValueError(f"broken: {len(records)} records after {missed} others")
 
+    def take_usual(self, usual: Usual) -> None:
+        """Fail."""
+        raise ValueError(f"broken: {len(usual.rows)} predictions")
+
 
 def record_of(rows: int = 0) -> Record:
     """A record with so many rows of output."""
     outputs = Outputs(rows, None, None, np.zeros(rows)) if rows else None
     return Record(telemetry.SPAN_MODEL_INFER, code="OK", rows=1, outputs=outputs)
+
+
+def usual_of(number: int) -> Record:
+    """A record of a usual prediction."""
+    served = cast("Served", Version("delays", 3, 1))
+    outputs = Outputs(1, None, None, np.zeros(1))
+    return Record(telemetry.SPAN_MODEL_INFER, "delays", served, "live", "OK", f"{number:06}", 1, outputs=outputs)
 
 
 def stop(recorder: Recorder) -> None:
@@ -116,10 +138,26 @@ def test_one_that_fails_does_not_harm_the_others() -> None:
     taken = Taken()
     recorder = Recorder(Capture(0.0), [Broken(), taken])
     recorder.start()
-    for _ in range(3 * SLICE_RECORDS):
+    for number in range(3 * SLICE_RECORDS):
         recorder.record(record_of())
+        recorder.record(usual_of(number))
     stop(recorder)
-    assert len(taken.records) == 3 * SLICE_RECORDS
+    assert len(taken.records) == len(taken.ids) == 3 * SLICE_RECORDS
+
+
+def test_usual_predictions_are_handed_on_by_another_thread_and_at_the_end() -> None:
+    """Each comes once and in its order, as a row; where a table is full, as a record."""
+    taken, count = Taken(), TABLE_ROWS + 10
+    recorder = Recorder(Capture(0.0), [taken])
+    for number in range(count):
+        recorder.record(usual_of(number))
+    recorder.start()
+    wait_until(lambda: len(taken.ids) == TABLE_ROWS, "all rows are taken")
+    recorder.record(usual_of(count))
+    stop(recorder)
+    assert taken.ids == [f"{number:06}" for number in (*range(TABLE_ROWS), count)]
+    assert [record.prediction_id for record in taken.records] == [f"{number:06}" for number in range(TABLE_ROWS, count)]
+    assert threading.get_ident() not in taken.threads
 
 
 def test_what_was_asked_is_let_go() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import grpc
 import numpy as np
@@ -21,6 +21,7 @@ from sardonyx_server.telemetry.collector import Collector
 from sardonyx_server.telemetry.record import Outputs, Record
 from sardonyx_server.telemetry.sampling import Sampler
 from sardonyx_server.telemetry.sender import Sender
+from sardonyx_server.telemetry.usual import TABLE_ROWS, Tables
 from server.scene import (
     PATIENCE_S,
     REGRESSOR,
@@ -35,11 +36,14 @@ from server.scene import (
     wait_until,
 )
 from server.sink import OK, Sink, answer, attribute, fail, free_port, running
+from server.spans import Version
 from support.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sardonyx_server.served import Served
+    from sardonyx_server.telemetry.usual import Usual
     from server.scene import Scene
 
 ADDRESS = Address("127.0.0.1", 8001)
@@ -285,6 +289,30 @@ def test_a_full_buffer_refuses_and_counts(monkeypatch: pytest.MonkeyPatch) -> No
     assert sender.buffered + sender.dropped == 107
 
 
+def test_usual_predictions_arrive_once_in_order_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a table are sent together; beyond the buffer's room all of them are dropped, and counted."""
+    collector, count = Sink(), 3 * sender_module.BATCH_SPANS
+    with running(collector) as endpoint, sending(endpoint) as sender:
+        for start in range(0, count, TABLE_ROWS):
+            sender.take_usual(usual_of(range(start, start + TABLE_ROWS)))
+        wait_until(lambda: sender.sent == count, "all are sent")
+        assert collector.ids == [f"{number:06}" for number in range(count)]
+        assert (sender.dropped, sender.buffered) == (0, 0)
+        monkeypatch.setattr(sender_module, "BUFFER_BYTES_MAX", 0)
+        sender.take_usual(usual_of(range(7)))
+        assert (sender.dropped, sender.buffered) == (7, 0)
+
+
+def usual_of(numbers: range) -> Usual:
+    """Usual predictions whose ids are their numbers."""
+    tables, served, outputs = Tables(), cast("Served", Version("delays", 3, 1)), Outputs(1, None, None, np.zeros(1))
+    for number in numbers:
+        record = Record(telemetry.SPAN_MODEL_INFER, "delays", served, "live", "OK", f"{number:06}", 1, outputs=outputs)
+        assert tables.add(record)
+    (usual,) = tables.take()
+    return usual
+
+
 def test_large_spans_stay_below_grpcs_limit() -> None:
     """Batches of the largest spans pass a collector with gRPC's default limit of 4 MiB, and make room as they go."""
     collector, count = Sink(), 300
@@ -312,10 +340,11 @@ def server_with(scene: Scene, endpoint: str, *arguments: str) -> Iterator[tuple[
         assert program.stop() == 0, "".join(program.lines)
 
 
-def test_each_prediction_is_a_span_and_the_end_loses_none(scene: Scene) -> None:
+@pytest.mark.parametrize("rows", [1, 3])
+def test_each_prediction_is_a_span_and_the_end_loses_none(scene: Scene, rows: int) -> None:
     """Predictions that ended just before SIGTERM, answered or refused, arrive once, with version, rows and outputs."""
     collector = Sink()
-    frame = frame_of(62, rows=3)
+    frame = frame_of(62, rows=rows)
     with running(collector) as endpoint, server_with(scene, endpoint) as (program, channel):
         for number in range(20):
             request = classifier_request(frame)
@@ -336,7 +365,7 @@ def test_each_prediction_is_a_span_and_the_end_loses_none(scene: Scene) -> None:
         right = spans["right-0"]
         assert attribute(right, telemetry.RPC_STATUS).string_value == "OK"
         assert attribute(right, telemetry.MODEL_VERSION).int_value == 1
-        assert attribute(right, telemetry.ROWS).int_value == 3
+        assert attribute(right, telemetry.ROWS).int_value == rows
         labels = attribute(right, telemetry.OUTPUT_LABELS).array_value.values
         assert [each.string_value for each in labels] == scene.classifier.predict(frame).tolist()
         probabilities = attribute(right, telemetry.OUTPUT_PROBABILITIES).array_value.values

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from sardonyx.serving.v1 import model_service_pb2 as serving
     from sardonyx_server.served import Served
+    from sardonyx_server.telemetry.usual import Usual
 
 NAME: Final = "shadowed"
 #: By version: answers its number; fails beyond its table of three; takes as long as its number is large.
@@ -228,9 +229,14 @@ class Taken:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def take(self, records: Sequence[Record], _missed: int) -> None:
+    def take(self, records: Sequence[Record], missed: int) -> None:
         """Keep them."""
+        assert not missed
         self.records += records
+
+    def take_usual(self, usual: Usual) -> None:
+        """Nothing that a shadow sees is usual, or it would not be compared."""
+        raise AssertionError(f"{len(usual.rows)} predictions without a record")
 
 
 def model_of(portion: Portion | None) -> dict[str, Model]:

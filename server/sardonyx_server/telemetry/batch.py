@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 # ExportTraceServiceRequest.resource_spans, ResourceSpans.resource and .scope_spans, ScopeSpans.scope and .spans.
 _FIRST: Final = b"\x0a"
 _SECOND: Final = b"\x12"
+#: The tag of a span within the message.
+SPAN: Final = _SECOND
+
+
+class Chunk(NamedTuple):
+    """Some spans as they stand in the message.
+
+    Attributes:
+        spans: how many.
+        data: their bytes, each under its tag.
+    """
+
+    spans: int
+    data: bytes
+
+    @classmethod
+    def of(cls, span: bytes) -> Chunk:
+        """One serialised span."""
+        return cls(1, delimited(SPAN, span))
 
 
 class BatchWriter:
@@ -40,18 +59,16 @@ class BatchWriter:
         attributes = [KeyValue(key=key, value=_any(value)) for key, value in described.attributes.items()]
         self._resource = delimited(_FIRST, Resource(attributes=attributes).SerializeToString())
 
-    def write(self, spans: Iterable[bytes], dropped: int) -> bytes:
+    def write(self, chunks: Iterable[Chunk], dropped: int) -> bytes:
         """The request's bytes.
 
         Args:
-            spans: serialised spans.
+            chunks: the spans.
             dropped: how many spans this process has lost so far; whoever counts spans then knows the gap.
         """
         scope = InstrumentationScope(name=telemetry.SCOPE_NAME, version=__version__)
         scope.attributes.add(key=telemetry.SPANS_DROPPED).value.int_value = dropped
-        parts = [delimited(_FIRST, scope.SerializeToString())]
-        for span in spans:
-            parts += (_SECOND + varint(len(span)), span)
+        parts = [delimited(_FIRST, scope.SerializeToString()), *(chunk.data for chunk in chunks)]
         # The lengths of what is around the spans come first, and half a megabyte is put together once.
         in_scope = _SECOND + varint(sum(map(len, parts)))
         around = self._resource + in_scope

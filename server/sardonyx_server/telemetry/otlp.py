@@ -115,10 +115,15 @@ def _doubles(values: Array) -> bytes:
     if values.size <= _FEW:
         data = values.astype("<f8", copy=False).tobytes()
         return b"".join([_DOUBLE_HEAD + data[start : start + 8] for start in range(0, len(data), 8)])
+    return double_elements(values).tobytes()
+
+
+def double_elements(values: Array) -> Array:
+    """The elements of an ArrayValue of doubles as an array, with the field ``value``."""
     elements = np.empty(values.size, dtype=_DOUBLE_ELEMENT)
     elements["head"] = np.void(_DOUBLE_HEAD)
     elements["value"] = values.ravel()
-    return elements.tobytes()
+    return elements
 
 
 def key(name: str) -> bytes:

@@ -8,12 +8,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sardonyx_server.log import LOG
+from sardonyx_server.telemetry.usual import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sardonyx_server.telemetry.capture import Capture
     from sardonyx_server.telemetry.record import Record
+    from sardonyx_server.telemetry.usual import Usual
 
 #: What may wait: the thread falls behind only where the machine stands still. A record of one row takes 1 kB.
 RECORDS_MAX: Final = 65_536
@@ -32,7 +34,7 @@ PAUSE_S: Final = 0.0002
 
 
 class Taker(Protocol):
-    """Somebody who wants every record."""
+    """Somebody who wants every prediction."""
 
     def take(self, records: Sequence[Record], missed: int) -> None:
         """Take records, in the order in which their requests ended; never on the event loop.
@@ -41,6 +43,9 @@ class Taker(Protocol):
             records: at most SLICE_RECORDS.
             missed: how many were lost before them, since the last call.
         """
+
+    def take_usual(self, usual: Usual) -> None:
+        """Take usual predictions, which have no records; never on the event loop."""
 
 
 class Recorder:
@@ -54,6 +59,7 @@ class Recorder:
     def __init__(self, capture: Capture, takers: Sequence[Taker]) -> None:
         self._capture = capture
         self._takers = takers
+        self._tables = Tables()
         self._records: deque[Record] = deque()
         # Each counter has one writer, the event loop or the thread: then plain integers need no lock.
         self.refused = 0
@@ -72,12 +78,14 @@ class Recorder:
 
         What was asked is let go here, but for the rows that are captured: it may be large.
         """
-        if len(self._records) >= RECORDS_MAX or self._rows_in - self._rows_out >= ROWS_MAX:
-            self.refused += 1
-            return
         if record.feed is not None:
             record.captured = self._capture.take(record.feed, record.rows, time.monotonic())
             record.feed = None
+        if self._tables.add(record):
+            return
+        if len(self._records) >= RECORDS_MAX or self._rows_in - self._rows_out >= ROWS_MAX:
+            self.refused += 1
+            return
         self._rows_in += _kept_rows(record)
         self._records.append(record)
 
@@ -91,6 +99,8 @@ class Recorder:
         ending = False
         while not ending:
             ending = self._ending.wait(INTERVAL_S)
+            for usual in self._tables.take():
+                self._hand_on_usual(usual)
             # Only those that have come until now: what comes meanwhile waits for company, one at a time each would cost
             # as much as a whole slice.
             left = len(self._records)
@@ -98,9 +108,6 @@ class Recorder:
                 records = self._next_slice()
                 left -= len(records)
                 self._hand_on(records)
-                if not self._ending.is_set():
-                    # Not sleep(0): the lock would be taken again before a waiting request has woken up.
-                    time.sleep(PAUSE_S)
 
     def _next_slice(self) -> list[Record]:
         """The oldest records, up to the limits."""
@@ -116,12 +123,22 @@ class Recorder:
     def _hand_on(self, records: Sequence[Record]) -> None:
         missed = self.refused - self._refused_told
         self._refused_told += missed
+        self._tell(lambda taker: taker.take(records, missed), len(records))
+
+    def _hand_on_usual(self, usual: Usual) -> None:
+        self._tell(lambda taker: taker.take_usual(usual), len(usual.rows))
+
+    def _tell(self, tell: Callable[[Taker], None], count: int) -> None:
+        """Tell every taker, and let requests pass."""
         for taker in self._takers:
             try:
-                taker.take(records, missed)
+                tell(taker)
             except Exception:
                 # Telemetry must outlive its own bugs, and one taker those of another.
-                LOG.exception("telemetry: %d records were lost", len(records))
+                LOG.exception("telemetry: %d records were lost", count)
+        if not self._ending.is_set():
+            # Not sleep(0): the lock would be taken again before a waiting request has woken up.
+            time.sleep(PAUSE_S)
 
 
 def _kept_rows(record: Record) -> int:

@@ -8,7 +8,10 @@ which it was kept, so that sums over spans by that weight are right on average (
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from sardonyx_server.telemetry.record import read_parent
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sardonyx_server.telemetry.record import Record, TraceParent
+
+Array = npt.NDArray[Any]
 
 #: OpenTelemetry's own limit of the links of a span.
 LINKS_MAX: Final = 128
@@ -45,6 +50,21 @@ class Kept(NamedTuple):
     trace_id: bytes
     parent: TraceParent | None
     links: Sequence[TraceParent]
+    state: str
+    weight: float
+
+
+class KeptRows(NamedTuple):
+    """Usual predictions that get a span, all of one weight.
+
+    Attributes:
+        rows: theirs, as in ``Usual``.
+        trace_ids: a trace of its own for each, 16 bytes, in the same order.
+        state, weight: as in ``Kept``.
+    """
+
+    rows: Array
+    trace_ids: Array
     state: str
     weight: float
 
@@ -83,6 +103,20 @@ class Sampler:
         ids = os.urandom(_TRACE_ID_BYTES * len(records))
         own = (ids[start : start + _TRACE_ID_BYTES] for start in range(0, len(ids), _TRACE_ID_BYTES))
         return list(self._keep(zip(records, own, strict=True)))
+
+    def keep_rows(self, rows: Array) -> list[KeptRows]:
+        """Those of some usual predictions that get a span, by the same rule; the certain ones first."""
+        ids = np.frombuffer(os.urandom(_TRACE_ID_BYTES * len(rows)), f"V{_TRACE_ID_BYTES}")
+        if not self._threshold:
+            return [KeptRows(rows, ids, self._state_certain, 1.0)]
+        certain = rows["duration_ns"] >= self._slow_ns
+        randomness = ids.view(">u8")[1::2] & ((1 << _RANDOM_BITS) - 1)
+        drawn = ~certain & (randomness >= self._threshold)
+        kept = (
+            KeptRows(rows[certain], ids[certain], self._state_certain, 1.0),
+            KeptRows(rows[drawn], ids[drawn], self._state, self._weight),
+        )
+        return [each for each in kept if len(each.rows)]
 
     def _keep(self, pairs: Iterable[tuple[Record, bytes]]) -> Iterator[Kept]:
         for record, own in pairs:

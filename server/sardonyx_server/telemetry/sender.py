@@ -14,16 +14,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from sardonyx import status
 from sardonyx_server.log import LOG
-from sardonyx_server.telemetry.batch import BatchWriter
+from sardonyx_server.telemetry.batch import BatchWriter, Chunk
 from sardonyx_server.telemetry.spans import SpanWriter
+from sardonyx_server.telemetry.usual_spans import UsualSpanWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sardonyx.address import Address
     from sardonyx_server.telemetry.collector import Collector
     from sardonyx_server.telemetry.record import Record
     from sardonyx_server.telemetry.sampling import Kept, Sampler
+    from sardonyx_server.telemetry.usual import Usual
 
 METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -65,13 +67,16 @@ class Sender:
         self.error = ""
         self._collector = collector
         self._sampler = sampler
-        self._spans: deque[bytes] = deque()
+        self._chunks: deque[Chunk] = deque()
         # Each counter has one writer, the recorder's thread or this one's: then plain integers need no lock.
         self._refused = 0
         self._lost = 0
+        self._spans_in = 0
+        self._spans_out = 0
         self._bytes_in = 0
         self._bytes_out = 0
         self._writer = SpanWriter(address)
+        self._usual_writer = UsualSpanWriter(address)
         self._batches = BatchWriter()
         self._wake = threading.Event()
         self._stop_at: float | None = None
@@ -86,7 +91,7 @@ class Sender:
     @property
     def buffered(self) -> int:
         """How many spans wait."""
-        return len(self._spans)
+        return self._spans_in - self._spans_out
 
     def start(self) -> None:
         """Begin to send."""
@@ -95,13 +100,28 @@ class Sender:
     def take(self, records: Sequence[Record], missed: int) -> None:
         """Write spans and keep them until they are sent; where there is no room they are lost, and counted."""
         self._refused += missed
-        for span in self._write(self._sampler.keep(records)):
+        self._keep(self._write(self._sampler.keep(records)))
+
+    def take_usual(self, usual: Usual) -> None:
+        """The same, of usual predictions."""
+        kept = self._sampler.keep_rows(usual.rows)
+        try:
+            chunks = [chunk for each in kept for chunk in self._usual_writer.write(usual, each)]
+        except Exception:
+            LOG.exception("telemetry: the spans of a table were lost")
+            self._refused += sum(len(each.rows) for each in kept)
+        else:
+            self._keep(chunks)
+
+    def _keep(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
             if self._bytes_in - self._bytes_out >= BUFFER_BYTES_MAX:
-                self._refused += 1
+                self._refused += chunk.spans
             else:
-                self._bytes_in += len(span)
-                self._spans.append(span)
-        if len(self._spans) >= BATCH_SPANS:
+                self._spans_in += chunk.spans
+                self._bytes_in += len(chunk.data)
+                self._chunks.append(chunk)
+        if self.buffered >= BATCH_SPANS:
             self._wake.set()
 
     def stop(self, timeout_s: float) -> None:
@@ -114,20 +134,21 @@ class Sender:
         if self._thread.is_alive() and self._call is not None:
             self._call.cancel()
             self._thread.join(1.0)
-        self._lost += len(self._spans)
-        if self._spans:
-            LOG.warning("telemetry: %d spans were not sent before the end", len(self._spans))
-            self._spans.clear()
+        if self.buffered:
+            LOG.warning("telemetry: %d spans were not sent before the end", self.buffered)
+            self._lost += self.buffered
+            self._spans_out = self._spans_in
+            self._chunks.clear()
 
-    def _write(self, many: Sequence[Kept]) -> list[bytes]:
+    def _write(self, many: Sequence[Kept]) -> list[Chunk]:
         """Spans, serialised; one that cannot be written is lost alone."""
         if not many:
             return []
         try:
-            return self._writer.write(many)
+            return list(map(Chunk.of, self._writer.write(many)))
         except Exception:
             if len(many) > 1:
-                return [span for kept in many for span in self._write([kept])]
+                return [chunk for kept in many for chunk in self._write([kept])]
             LOG.exception("telemetry: a span was lost")
             self._refused += 1
             return []
@@ -136,33 +157,36 @@ class Sender:
         with self._collector.channel() as channel:
             # The bytes are written and read here: a collector's answer may be anything.
             export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
-            while self._stop_at is None or self._spans:
-                if self._stop_at is None and len(self._spans) < BATCH_SPANS:
+            while self._stop_at is None or self._chunks:
+                if self._stop_at is None and self.buffered < BATCH_SPANS:
                     self._wake.wait(DELAY_S)
                     self._wake.clear()
-                if self._spans:
+                if self._chunks:
                     self._deliver(export, self._next_batch())
                 if self._expired():
                     return
 
-    def _deliver(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], spans: Sequence[bytes]) -> None:
+    def _deliver(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], chunks: Sequence[Chunk]) -> None:
         """Send spans; each is counted as sent or as lost, whatever happens."""
+        count = sum(chunk.spans for chunk in chunks)
         try:
-            self._send(export, self._batches.write(spans, self.dropped), len(spans))
+            self._send(export, self._batches.write(chunks, self.dropped), count)
         except Exception:
             # Telemetry must outlive its own bugs: the next batch may fare better.
             LOG.exception("telemetry: a batch was lost")
-            self._lost += len(spans)
+            self._lost += count
 
-    def _next_batch(self) -> list[bytes]:
+    def _next_batch(self) -> list[Chunk]:
         """The oldest spans, up to the limits."""
-        spans: list[bytes] = []
-        size = 0
-        while self._spans and len(spans) < BATCH_SPANS and size < BATCH_BYTES_MAX:
-            spans.append(self._spans.popleft())
-            size += len(spans[-1])
+        chunks: list[Chunk] = []
+        spans = size = 0
+        while self._chunks and spans < BATCH_SPANS and size < BATCH_BYTES_MAX:
+            chunks.append(self._chunks.popleft())
+            spans += chunks[-1].spans
+            size += len(chunks[-1].data)
+        self._spans_out += spans
         self._bytes_out += size
-        return spans
+        return chunks
 
     def _send(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], batch: bytes, count: int) -> None:
         """Send a batch until it is taken, refused for good, or time is up."""

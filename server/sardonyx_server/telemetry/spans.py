@@ -1,4 +1,6 @@
-"""Spans as OTLP bytes: a prediction's span has a fixed form, so most of it is written once or for many spans at a time.
+"""Spans of records as OTLP bytes; usual predictions have a shorter way, ``usual_spans``.
+
+A prediction's span has a fixed form, so most of it is written once, or for many spans at a time.
 
 A generic span through the SDK costs about 20 µs to make and 35 µs to encode, under the interpreter's lock that
 requests need too. Here what is equal for all predictions of a version, route and code is written once; ids, times and
@@ -20,6 +22,7 @@ import numpy.typing as npt
 
 from sardonyx import telemetry as names
 from sardonyx.interface import dtype_of
+from sardonyx_server.telemetry import span_parts as parts
 from sardonyx_server.telemetry.otlp import (
     array_value,
     attribute,
@@ -28,7 +31,6 @@ from sardonyx_server.telemetry.otlp import (
     int_value,
     key,
     keyed,
-    padded_varints,
     text_value,
     texts_value,
 )
@@ -44,66 +46,20 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: The codes that make a server's span an error: the others are the caller's doing (OpenTelemetry, RPC conventions).
-SERVER_ERRORS: Final = frozenset(
-    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
-)
-_STATUS_ERROR: Final = b"\x7a\x02\x18\x02"  # Span.status = 15 {code = 3: STATUS_CODE_ERROR}
-
 #: Beside W3C's trace flags: it is known whether the parent is remote (bit 8), and it is (bit 9).
 _REMOTE: Final = 0x300
-#: The flags of a root of ours: sampled, with a random trace id.
-_OWN_ROOT: Final = 0x3
 _FIXED32: Final = struct.Struct("<I")
 
 #: Runs whose ids are remembered as written: those that requests of one slice can belong to.
 _BATCHES_MAX: Final = 64
 
 # The keys of what differs from span to span, written once.
-_PREDICTION_ID: Final = key(names.PREDICTION_ID)
-_ROWS: Final = key(names.ROWS)
-_WEIGHT: Final = key(names.WEIGHT)
-_LABELS: Final = key(names.OUTPUT_LABELS)
-_PROBABILITIES: Final = key(names.OUTPUT_PROBABILITIES)
-_VALUES: Final = key(names.OUTPUT_VALUES)
-_OUTPUT_ROWS: Final = key(names.OUTPUT_ROWS)
 _INPUT_ROWS: Final = key(names.INPUT_ROWS)
 _INPUT_PROBABILITY: Final = key(names.INPUT_PROBABILITY)
 _SHADOW_LIVE_VERSION: Final = key(names.SHADOW_LIVE_VERSION)
 _SHADOW_AGREEMENT: Final = key(names.SHADOW_AGREEMENT)
 
-
-def _head_layout() -> tuple[np.dtype[Any], bytes]:
-    """The part of a span that has one length: its fields by their places, and its bytes with the fields empty."""
-    fields: dict[str, tuple[str, int]] = {}
-    written = b""
-
-    def place(name: str, kind: str, before: bytes) -> None:
-        nonlocal written
-        fields[name] = (kind, len(written) + len(before))
-        written += before + bytes(np.dtype(kind).itemsize)
-
-    place("trace_id", "V16", b"\x0a\x10")
-    place("span_id", "V8", b"\x12\x08")
-    place("start", "<u8", b"\x39")
-    place("end", "<u8", b"\x41")
-    place("flags", "<u4", b"\x85\x01")
-    for name in names.STAGES:
-        # The value is AnyValue.int_value, as a varint of eight bytes.
-        value = keyed(key(name), b"\x18" + bytes(8))
-        place(name, "<u8", value[:-8])
-    dtype = np.dtype(
-        {
-            "names": list(fields),
-            "formats": [kind for kind, _ in fields.values()],
-            "offsets": [offset for _, offset in fields.values()],
-            "itemsize": len(written),
-        }
-    )
-    return dtype, written
-
-
-_HEAD, _HEAD_BYTES = _head_layout()
+_HEAD: Final = parts.head()
 
 
 class SpanWriter:
@@ -116,21 +72,13 @@ class SpanWriter:
     """
 
     def __init__(self, address: Address) -> None:
-        self._common = b"".join(
-            (
-                b"\x30\x02",  # Span.kind = 6: SPAN_KIND_SERVER
-                attribute(names.RPC_SYSTEM, text_value("grpc")),
-                attribute(names.SERVER_ADDRESS, text_value(address.host)),
-                attribute(names.SERVER_PORT, int_value(address.port)),
-            )
-        )
-        self._constants: dict[tuple[str, str, int, int, str, str], bytes] = {}
+        self._constants = parts.Constants(address)
         self._inputs: dict[tuple[str, int], Sequence[_Input]] = {}
         self._batches: dict[str, bytes] = {}
 
     def write(self, many: Sequence[Kept]) -> list[bytes]:
         """Spans, serialised."""
-        heads, size = _heads(many), _HEAD.itemsize
+        heads, size = _heads(many), len(_HEAD.written)
         return [
             b"".join([self._constant(kept.record), heads[index * size : (index + 1) * size], *self._rest(kept)])
             for index, kept in enumerate(many)
@@ -139,41 +87,38 @@ class SpanWriter:
     def _constant(self, record: Record) -> bytes:
         """What is equal for all spans of one version, route and code, written once for each; and who called."""
         served = record.served
-        version, major = (served.version, served.major) if served else (0, 0)
-        # The name of a model that does not exist is a caller's text, as its own is: they must not fill the cache.
-        model = served.model if served else ""
-        about = (record.method, model, version, major, record.route, record.code)
-        constant = self._constants.get(about)
-        if constant is None:
-            constant = self._constants[about] = self._common + _constant(record)
-        written = constant if served else constant + attribute(names.MODEL_NAME, text_value(record.model))
-        return written + _caller(record.caller) if record.caller else written
+        source = parts.Source(served.model, served.version, served.major, record.route) if served else None
+        written = self._constants.of(record.method, record.code, source)
+        if source is None:
+            # The name of a model that does not exist is a caller's text: it must not be kept.
+            written += attribute(names.MODEL_NAME, text_value(record.model))
+        return written + parts.caller(record.caller) if record.caller else written
 
     def _rest(self, kept: Kept) -> list[bytes]:
         """What differs in length from span to span."""
         record = kept.record
         written_id = record.prediction_id.encode()
-        parts = [_before_id(len(written_id)), written_id]
+        written = [parts.before_id(len(written_id)), written_id]
         if record.rows:
-            parts.append(_count(_ROWS, record.rows))
+            written.append(parts.count_of(parts.ROWS, record.rows))
         if record.outputs is not None:
-            _add_outputs(parts, record.outputs)
+            _add_outputs(written, record.outputs)
         if kept.state:
-            parts.append(delimited(b"\x1a", kept.state.encode()))  # Span.trace_state = 3
+            written.append(parts.state_of(kept.state))
         if kept.parent is not None:
-            parts.append(b"\x22\x08" + kept.parent.span_id)  # Span.parent_span_id = 4
-        parts.extend(map(_link, kept.links))
+            written.append(b"\x22\x08" + kept.parent.span_id)  # Span.parent_span_id = 4
+        written.extend(map(_link, kept.links))
         if kept.weight != 1:
-            parts.append(keyed(_WEIGHT, double_value(kept.weight)))
+            written.append(keyed(parts.WEIGHT, double_value(kept.weight)))
         if record.members is not None:
-            parts.append(_members(record.members))
+            written.append(_members(record.members))
         if record.batch is not None:
-            parts.append(self._batch(record.batch))
+            written.append(self._batch(record.batch))
         if record.shadowed is not None:
-            parts.append(_shadowed(record.shadowed))
+            written.append(_shadowed(record.shadowed))
         if record.captured is not None and record.served is not None:
-            parts.extend(self._captured(record.captured, record.served))
-        return parts
+            written.extend(self._captured(record.captured, record.served))
+        return written
 
     def _batch(self, batch: Batch) -> bytes:
         """A shared run: written once, for all of its requests."""
@@ -211,40 +156,22 @@ def _inputs_of(served: Served) -> Sequence[_Input]:
 def _heads(many: Sequence[Kept]) -> bytes:
     """Ids, times and stages, one span after the other."""
     count = len(many)
-    heads = np.frombuffer(bytearray(_HEAD_BYTES * count), dtype=_HEAD)
+    heads = _HEAD.copies(count)
     heads["trace_id"] = np.frombuffer(b"".join([kept.trace_id for kept in many]), dtype="V16")
     heads["span_id"] = np.frombuffer(os.urandom(8 * count), dtype="V8")
-    start = np.array([kept.record.start_ns for kept in many], dtype=np.uint64)
-    heads["start"] = start
-    heads["end"] = start + np.array([kept.record.duration_ns for kept in many], dtype=np.uint64)
     heads["flags"] = [_flags(kept) for kept in many]
-    stages = padded_varints(np.array([kept.record.stages_ns for kept in many], dtype=np.uint64))
-    for column, name in enumerate(names.STAGES):
-        heads[name] = stages[:, column]
+    parts.fill_times(
+        heads,
+        np.array([kept.record.start_ns for kept in many], dtype=np.uint64),
+        np.array([kept.record.duration_ns for kept in many], dtype=np.uint64),
+        np.array([kept.record.stages_ns for kept in many], dtype=np.uint64),
+    )
     return heads.tobytes()
 
 
 def _flags(kept: Kept) -> int:
     """Span.flags = 16: the trace flags, of the caller's trace or of ours."""
-    return _OWN_ROOT if kept.parent is None else kept.parent.flags | _REMOTE
-
-
-def _constant(record: Record) -> bytes:
-    written = [
-        delimited(b"\x2a", record.method.encode()),  # Span.name = 5
-        attribute(names.RPC_METHOD, text_value(record.method)),
-        attribute(names.RPC_STATUS, text_value(record.code)),
-    ]
-    if record.code != "OK":
-        written.append(attribute(names.ERROR_TYPE, text_value(record.code)))
-    if record.code in SERVER_ERRORS:
-        written.append(_STATUS_ERROR)
-    if record.served is not None:
-        written.append(attribute(names.MODEL_NAME, text_value(record.served.model)))
-        written.append(attribute(names.MODEL_VERSION, int_value(record.served.version)))
-        written.append(attribute(names.INTERFACE_MAJOR, int_value(record.served.major)))
-        written.append(attribute(names.ROUTE, text_value(record.route)))
-    return b"".join(written)
+    return parts.OWN_ROOT if kept.parent is None else kept.parent.flags | _REMOTE
 
 
 def _link(caller: TraceParent) -> bytes:
@@ -263,36 +190,20 @@ def _members(members: Coalesced) -> bytes:
 # Most predictions are of few rows: what is written of these repeats.
 
 
-@lru_cache(maxsize=1024)
-def _caller(name: str) -> bytes:
-    return attribute(names.CALLER, text_value(name))
-
-
-@lru_cache(maxsize=1024)
-def _before_id(length: int) -> bytes:
-    """The attribute of a prediction id of so many bytes, without the id."""
-    return keyed(_PREDICTION_ID, delimited(b"\x0a", bytes(length)))[: -length or None]
-
-
-@lru_cache(maxsize=4096)
-def _count(written_key: bytes, count: int) -> bytes:
-    return keyed(written_key, int_value(count))
-
-
 @lru_cache(maxsize=1024, typed=True)
 def _one_label(label: object) -> bytes:
-    return keyed(_LABELS, array_value(np.array([label], dtype=object)))
+    return keyed(parts.LABELS, array_value(np.array([label], dtype=object)))
 
 
-def _add_outputs(parts: list[bytes], outputs: Outputs) -> None:
-    parts.append(_count(_OUTPUT_ROWS, outputs.rows))
+def _add_outputs(written: list[bytes], outputs: Outputs) -> None:
+    written.append(parts.count_of(parts.OUTPUT_ROWS, outputs.rows))
     labels = outputs.labels
     if labels is not None:
-        parts.append(_one_label(labels.item()) if labels.size == 1 else keyed(_LABELS, array_value(labels)))
+        written.append(_one_label(labels.item()) if labels.size == 1 else keyed(parts.LABELS, array_value(labels)))
     if outputs.probabilities is not None:
-        parts.append(keyed(_PROBABILITIES, array_value(outputs.probabilities)))
+        written.append(keyed(parts.PROBABILITIES, array_value(outputs.probabilities)))
     if outputs.values is not None:
-        parts.append(keyed(_VALUES, array_value(outputs.values)))
+        written.append(keyed(parts.VALUES, array_value(outputs.values)))
 
 
 def _batch(batch: Batch) -> bytes:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sardonyx_server.telemetry.metrics.names import Metric
     from sardonyx_server.telemetry.metrics.values import Labels
     from sardonyx_server.telemetry.record import Record
+    from sardonyx_server.telemetry.usual import Usual
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +28,7 @@ _RUNS_MAX: Final = 256
 
 
 class Metrics:
-    """Counts records. A slice of 32 takes about 60 µs, 2 µs each: numpy sorts all of its times at once.
+    """Counts predictions: numpy sorts all of a slice's times at once.
 
     Args:
         models: the names that exist. Any other is a caller's text, and must not become a label.
@@ -54,6 +55,15 @@ class Metrics:
             if missed:
                 self._values.add(names.RECORDS_DROPPED, (), missed)
 
+    def take_usual(self, usual: Usual) -> None:
+        """Count usual predictions."""
+        kind, rows = usual.kind, usual.rows
+        labels = (kind.model, str(kind.version), kind.route)
+        with self._lock:
+            self._values.add(names.REQUESTS, (*labels, "OK"), len(rows))
+            self._observe(names.DURATION, labels, rows["duration_ns"] * 1e-9)
+            self._count_answered(labels, rows["stages_ns"], np.ones(len(rows)), len(rows))
+
     def take_counted(self) -> Values:
         """What was counted since the last call."""
         with self._lock:
@@ -73,12 +83,17 @@ class Metrics:
         answered = [record for record in records if record.code == "OK"]
         if not answered:
             return
-        stages = np.array([record.stages_ns for record in answered]) * 1e-9
+        stages_ns = np.array([record.stages_ns for record in answered])
+        rows = sum(record.rows for record in answered)
+        self._count_answered(labels, stages_ns, np.array(self._run_rows(answered)), rows)
+
+    def _count_answered(self, labels: Labels, stages_ns: Array, run_rows: Array, rows: int) -> None:
+        """Stages and rows of what was answered, and the rows of the runs that answered it."""
         for column, stage in enumerate(STAGES):
-            self._observe(names.STAGE_DURATION, (*labels, stage), stages[:, column])
-        self._values.add(names.ROWS, labels, sum(record.rows for record in answered))
+            self._observe(names.STAGE_DURATION, (*labels, stage), stages_ns[:, column] * 1e-9)
+        self._values.add(names.ROWS, labels, rows)
         # Requests of several routes may share a run.
-        self._observe(names.RUN_ROWS, labels[:2], np.array(self._run_rows(answered)))
+        self._observe(names.RUN_ROWS, labels[:2], run_rows)
 
     def _run_rows(self, records: Sequence[Record]) -> list[int]:
         """The rows of each run, shared ones once."""
@@ -96,5 +111,7 @@ class Metrics:
         """Put values into their buckets; a bound belongs to the bucket below it."""
         distribution = self._values.distribution(metric, labels)
         distribution.total += float(values.sum())
-        for bucket in np.searchsorted(metric.bounds, values).tolist():
-            distribution.counts[bucket] += 1
+        found = np.bincount(np.searchsorted(metric.bounds, values), minlength=len(distribution.counts))
+        distribution.counts[:] = [
+            before + more for before, more in zip(distribution.counts, found.tolist(), strict=True)
+        ]
