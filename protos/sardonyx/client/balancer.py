@@ -76,6 +76,10 @@ class Balancer:
         now = self._clock()
         return any(link.standing.away_until <= now and link.address not in avoid for link in self.links)
 
+    def silent(self) -> list[str]:
+        """The addresses whose last call nobody answered."""
+        return list(dict.fromkeys(link.address for link in self.links if link.standing.failures))
+
     def failed(self, link: Link) -> None:
         """Nothing can be reached there, or it is going away."""
         link.standing.failures += 1

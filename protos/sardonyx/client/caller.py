@@ -11,6 +11,7 @@ from sardonyx.client.budget import RetryBudget
 from sardonyx.client.retry import Deadline, checked_timeout_s
 from sardonyx.client.security import AUTHORIZATION, authorization
 from sardonyx.client.target import targets
+from sardonyx.client.unreached import explained
 from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Unavailable, Violation
 from sardonyx.names import check_caller_name
 
@@ -190,9 +191,10 @@ class Caller(Generic[Channel]):
 
     def _error(self, question: Question[Any, Any], link: Link, raised: grpc.RpcError) -> SardonyxError:
         """What gRPC raised, as an error of ours; what it says of the address is remembered."""
-        error = calls.error_of(raised, question.deadline.timeout_s)
+        error = calls.error_of(raised, question.deadline.timeout_s, self._balancer.silent())
         if calls.unreachable(raised, error):
             self._balancer.failed(link)
+            error = explained(error.message, link.address, self._tls, self._balancer.silent()) or error
         elif not isinstance(error, DeadlineExceeded):
             self._balancer.answered(link)
         if isinstance(error, Unavailable):

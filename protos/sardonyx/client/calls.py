@@ -64,11 +64,11 @@ REPORT_OUTCOMES: Final[Method[outcomes_pb.ReportOutcomesRequest, outcomes_pb.Rep
 )
 
 
-def error_of(error: grpc.RpcError, timeout_s: float) -> SardonyxError:
-    """The error that a caller gets for what gRPC raised."""
+def error_of(error: grpc.RpcError, timeout_s: float, silent: Sequence[str] = ()) -> SardonyxError:
+    """The error that a caller gets for what gRPC raised, where some addresses have not answered yet."""
     code, message, trailers = error.code(), error.details() or "", error.trailing_metadata() or ()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED and not status.has_details(trailers):
-        return late(timeout_s)
+        return late(timeout_s, silent)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message and not status.has_details(trailers):
         return InvalidInput([Violation("request", f"{message}. Send fewer rows at a time.")])
     return status.from_rpc(code, message, trailers)

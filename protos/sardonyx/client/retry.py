@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded, SardonyxError, Unavailable, Violation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sardonyx.client.budget import RetryBudget
 
 ATTEMPTS: Final = 6
@@ -104,6 +106,8 @@ def checked_timeout_s(timeout_s: float, name: str = "timeout_s") -> float:
     raise InvalidInput([Violation(name, expected)])
 
 
-def late(timeout_s: float) -> DeadlineExceeded:
-    """What a caller gets whose time is up."""
-    return DeadlineExceeded(f"There was no answer within {timeout_s:g} s. Allow more time with timeout_s.")
+def late(timeout_s: float, silent: Sequence[str] = ()) -> DeadlineExceeded:
+    """What a caller gets whose time is up; some addresses may not even have been reached."""
+    where = f"There is no connection to {', '.join(silent)}: check the address, and networks on the way. "
+    cause = where if silent else ""
+    return DeadlineExceeded(f"There was no answer within {timeout_s:g} s. {cause}Allow more time with timeout_s.")
