@@ -22,7 +22,7 @@ from sardonyx_server.decode import TENSORS_NAMED_MAX
 from sardonyx_server.protobuf import delimited, varint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sardonyx.oip.messages import ModelInferRequest
     from sardonyx.registry.v1.manifest_pb2 import Manifest
@@ -47,6 +47,9 @@ _VALUE: Final = b"\x12"
 _INT64_PARAM: Final = b"\x10"
 _STRING_PARAM: Final = b"\x1a"
 
+#: Parameters of an output by which Triton answers otherwise: the likeliest classes as text, or in shared memory.
+_CLASSIFICATION: Final = "classification"
+_ELSEWHERE: Final = (_CLASSIFICATION, "shared_memory_region")
 #: The position of an output that does not exist.
 _NOWHERE: Final = -1
 #: Different numbers of rows whose tensor headers are kept.
@@ -68,6 +71,7 @@ class Encoder:
         outputs = manifest.interface.outputs
         self._outputs = [_output(each.name, DATATYPE_NAMES[each.datatype], each.width) for each in outputs]
         self._positions = {output.name: position for position, output in enumerate(outputs)}
+        self._classified = [output.name for output in outputs if output.classes]
         #: The positions of all outputs, in their order.
         self.all = tuple(range(len(outputs)))
         self._version = b"".join(
@@ -81,13 +85,15 @@ class Encoder:
         self._head = lru_cache(maxsize=16)(self._write_head)
         self._headers = lru_cache(maxsize=_HEADERS_MAX)(self._write_headers)
 
-    def requested(self, outputs: Iterable[ModelInferRequest.InferRequestedOutputTensor]) -> tuple[int, ...]:
+    def requested(self, outputs: Sequence[ModelInferRequest.InferRequestedOutputTensor]) -> tuple[int, ...]:
         """The positions of the outputs that a request names.
 
         Raises:
-            InvalidInput: there is no such output, or it is named twice.
+            InvalidInput: there is no such output, it is named twice, or it is asked for in another form.
         """
         names = [output.name for output in outputs]
+        if any(output.parameters for output in outputs):
+            self._check_parameters(outputs)
         positions = tuple(self._positions.get(name, _NOWHERE) for name in names)
         # Each at most once: an answer must not grow with how often its parts are named.
         if _NOWHERE in positions or len(set(positions)) != len(positions):
@@ -134,6 +140,22 @@ class Encoder:
     def _describe(output: _Output, rows: int) -> bytes:
         shape = varint(rows) + (varint(output.width) if output.width else b"")
         return output.header + delimited(_SHAPE, shape)
+
+    def _check_parameters(self, outputs: Sequence[ModelInferRequest.InferRequestedOutputTensor]) -> None:
+        """Refuse what would make another answer of it elsewhere; any other parameter is the caller's own."""
+        asked = [(each.name, name) for each in outputs for name in _ELSEWHERE if name in each.parameters]
+        violations = [
+            Violation(f"outputs[{output}].parameters[{name}]", f"this is not offered here. {self._instead(name)}")
+            for output, name in asked[:TENSORS_NAMED_MAX]
+        ]
+        if violations:
+            raise InvalidInput(violations)
+
+    def _instead(self, name: str) -> str:
+        """What to do without a parameter."""
+        if name == _CLASSIFICATION and self._classified:
+            return f"Leave it out, and read classes from the output {' or '.join(map(repr, self._classified))}."
+        return "Leave it out: the answer holds every value."
 
     def _misplaced(self, names: Sequence[str]) -> list[Violation]:
         """What is wrong with the outputs that a request names."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import numpy as np
 import pytest
 from tritonclient import grpc as triton
@@ -11,12 +12,11 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from sardonyx import __version__
-from server.scene import CLASSIFIER, DATATYPES, REGRESSOR, array_of, frame_of
+from server.scene import CLASSIFIER, DATATYPES, REGRESSOR, array_of, failure_of, frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import grpc
     import pandas as pd
 
     from server.scene import Scene
@@ -158,6 +158,37 @@ def test_only_the_outputs_asked_for_are_sent_in_that_order(client: Any) -> None:
         outputs = [triton.InferRequestedOutput(name) for name in names]
         response = client.infer(CLASSIFIER, inputs, outputs=outputs).get_response()
         assert [each.name for each in response.outputs] == names
+
+
+@pytest.mark.parametrize(
+    ("model", "output", "parameter", "hint"),
+    [
+        (CLASSIFIER, "probabilities", "classification", "read classes from the output 'label' or 'probabilities'"),
+        (CLASSIFIER, "label", "shared_memory_region", "the answer holds every value"),
+        (REGRESSOR, "value", "classification", "the answer holds every value"),
+    ],
+)
+def test_an_answer_in_another_form_is_refused(stub: Any, model: str, output: str, parameter: str, hint: str) -> None:
+    """What makes Triton answer otherwise is never left out of account; what it does not know either may be there."""
+    request = typed_request(frame_of(seed=25, rows=1))
+    if model == REGRESSOR:
+        request = service_pb2.ModelInferRequest(model_name=REGRESSOR)
+        tensor = request.inputs.add(name="features", datatype="FP64", shape=[1, 3])
+        tensor.contents.fp64_contents.extend([1.0, 2.0, 3.0])
+    asked = request.outputs.add(name=output)
+    asked.parameters["our-own"].string_param = "kept to ourselves"
+    assert [each.name for each in stub.ModelInfer(request).outputs] == [output]
+    asked.parameters[parameter].int64_param = 2
+    failure = failure_of(lambda: stub.ModelInfer(request))
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert hint in failure.violations[f"outputs[{output}].parameters[{parameter}]"]
+
+
+def test_its_client_is_told_that_there_is_no_classification(client: Any) -> None:
+    """`class_count` of Triton's client is refused in a sentence."""
+    asked = [triton.InferRequestedOutput("probabilities", class_count=2)]
+    with pytest.raises(InferenceServerException, match=r"classification.*not offered"):
+        client.infer(CLASSIFIER, table_inputs(frame_of(seed=25, rows=1)), outputs=asked)
 
 
 def test_columns_as_rows_by_one_are_right(client: Any, scene: Scene) -> None:

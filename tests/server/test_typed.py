@@ -590,7 +590,8 @@ def test_a_refusal_does_not_say_whether_there_is_such_a_service(scene: Scene, tm
     there = typed_service(Registry(str(scene.registry)).manifest(CLASSIFIER, 1)).name
 
     def told(channel: grpc.Channel, service: str, method: str, data: bytes) -> tuple[grpc.StatusCode, Any]:
-        failure = failure_of(lambda: channel.unary_unary(f"/{service}/{method}")(data, timeout=PATIENCE_S))
+        call: grpc.UnaryUnaryMultiCallable[Any, Any] = channel.unary_unary(f"/{service}/{method}")
+        failure = failure_of(lambda: call(data, timeout=PATIENCE_S))
         return failure.code, failure.status and str(failure.status).replace(service, "it")
 
     with serving_with(scene, write(tmp_path / "tokens.toml", *entries)) as (_, address):
