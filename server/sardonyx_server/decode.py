@@ -269,7 +269,9 @@ def _read(
         return None
     values = values.reshape(shape[0], -1)
     check_values(plan, values, violations)
-    return values if values.dtype == plan.graph_dtype else values.astype(plan.graph_dtype)
+    # What is too large for the graph is named by now; numpy would say so too, in the server's log.
+    with np.errstate(over="ignore"):
+        return values if values.dtype == plan.graph_dtype else values.astype(plan.graph_dtype)
 
 
 def _fits(shape: Sequence[int], width: int) -> bool:

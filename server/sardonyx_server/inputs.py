@@ -121,7 +121,8 @@ def check_values(plan: Plan, values: Array, violations: list[Violation]) -> None
         violations: grow by what is found.
     """
     if plan.is_bounded:
-        outside = np.flatnonzero(~_within(plan, values).all(axis=1))
+        # What is infinite is named as that, below.
+        outside = np.flatnonzero((np.isfinite(values) & ~_within(plan, values)).any(axis=1))
         _name_rows(plan, outside, f"outside of {_range(plan)}. Send a value within.", violations)
     if values.dtype.kind == "f":
         # One pass over all: only a request that is wrong pays for finding out where.
@@ -148,7 +149,8 @@ def _range(plan: Plan) -> str:
 def _check_numbers(plan: Plan, values: Array, violations: list[Violation]) -> None:
     infinite = np.flatnonzero(np.isinf(values).any(axis=1))
     _name_rows(plan, infinite, "infinite. Send a finite number.", violations)
-    too_large = np.flatnonzero((np.isfinite(values) & (np.abs(values) >= plan.limit)).any(axis=1))
+    beyond = np.isfinite(values) & (np.abs(values) >= plan.limit) & _within(plan, values)
+    too_large = np.flatnonzero(beyond.any(axis=1))
     _name_rows(plan, too_large, f"too large: this model computes with numbers below {plan.limit:.3g}.", violations)
     if not plan.may_miss:
         missing = np.flatnonzero(np.isnan(values).any(axis=1))

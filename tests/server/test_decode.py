@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -186,3 +187,42 @@ def test_many_wrong_inputs_cost_no_more_than_a_few() -> None:
     with pytest.raises(InvalidInput) as raised:
         decoder_of(interface).decode(request)
     assert len(raised.value.violations) < 10
+
+
+@given(
+    values=st.lists(
+        VALUES["FP64"] | st.sampled_from([float("-inf"), float("inf"), 1e39, -1e39]), min_size=1, max_size=5
+    ),
+    bounds=st.sampled_from([(0.0, None), (None, 0.0), (-1.0, 1.0), (None, None)]),
+    missing=st.sampled_from([pb.MISSING_POLICY_ALLOWED, pb.MISSING_POLICY_REFUSED]),
+)
+def test_a_wrong_value_is_named_once(
+    values: list[float], bounds: tuple[float | None, float | None], missing: pb.MissingPolicy.ValueType
+) -> None:
+    """Whatever is wrong with a number, also in several ways at once, one sentence says it."""
+    interface = pb.Interface()
+    low, high = bounds
+    interface.inputs.add(name="one", datatype=pb.DATATYPE_FP64, minimum=low, maximum=high, missing=missing)
+    request = oip.ModelInferRequest(model_name="model")
+    request.inputs.add(name="one", datatype="FP64", shape=[len(values)])
+    request.raw_input_contents.append(encode_raw("FP64", np.array(values)))
+    wrong = [
+        row
+        for row, value in enumerate(values)
+        if (missing == pb.MISSING_POLICY_REFUSED if math.isnan(value) else not _fits(value, low, high))
+    ]
+    found: list[int | None] = []
+    try:
+        decoder_of(interface).decode(request)
+    except InvalidInput as error:
+        found = [violation.row for violation in error.violations]
+    assert sorted(row for row in found if row is not None) == wrong
+
+
+def _fits(value: float, low: float | None, high: float | None) -> bool:
+    """Whether a number is within the bounds, and a finite one in single precision."""
+    return (
+        abs(value) < float(np.finfo(np.float32).max)
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+    )
