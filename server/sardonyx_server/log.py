@@ -56,4 +56,6 @@ def set_up_logging(*, json_lines: bool) -> None:
     handler = logging.StreamHandler()
     text = _Lines("%(asctime)s %(levelname)-7s [%(process)d] %(message)s")
     handler.setFormatter(_JsonLines() if json_lines else text)
+    # Of libraries, too: otherwise they are written as they come.
+    logging.captureWarnings(capture=True)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -84,6 +85,18 @@ def test_every_field_of_a_log_line_is_in_its_table(monkeypatch: pytest.MonkeyPat
     assert list(failed) == list(table("field"))
     assert list(Line._fields) == list(table("field of a request"))
     assert request.keys() == (table("field").keys() - {"traceback"}) | table("field of a request").keys()
+
+
+def test_a_library_that_warns_writes_a_line_like_any_other() -> None:
+    """Python's warnings are log lines: what reads JSON meets nothing else."""
+    program = (
+        "import warnings; from sardonyx_server.log import set_up_logging; set_up_logging(json_lines=True);"
+        " warnings.warn('this will change', stacklevel=1)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    (line,) = ended.stderr.splitlines()
+    assert json.loads(line)["level"] == "warning"
+    assert "this will change" in json.loads(line)["message"]
 
 
 def test_the_trailer_is_as_it_is_written() -> None:
