@@ -16,8 +16,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sardonyx import __version__, telemetry
 from sardonyx.oip.coalesced import Coalesced
+from sardonyx_server.protobuf import varint
 from sardonyx_server.telemetry.batch import BatchWriter, Chunk
-from sardonyx_server.telemetry.otlp import padded_varints, varint
+from sardonyx_server.telemetry.otlp import padded_varints
 from sardonyx_server.telemetry.record import Batch, Captured, Outputs, Record, Shadowed, TraceParent, read_parent
 from sardonyx_server.telemetry.sampling import Kept, Sampler
 from sardonyx_server.telemetry.span_parts import SERVER_ERRORS
