@@ -12,6 +12,7 @@ import click
 
 from sardonyx import __version__
 from sardonyx.address import Address
+from sardonyx.command_line import FiniteRange
 from sardonyx.errors import RegistryError, RegistryMissing
 from sardonyx.registry import Registry
 from sardonyx_monitor.config import Config
@@ -54,12 +55,8 @@ def _address(_context: click.Context, _parameter: click.Parameter, text: str) ->
     callback=_address,
     help="Address for the pages and /api; port 0 takes a free one.",
 )
-@click.option(
-    "--keep-days", default=90.0, type=click.FloatRange(0), help="Delete what is older, once an hour; 0 keeps all."
-)
-@click.option(
-    "--poll-interval-s", default=2.0, type=click.FloatRange(0.05, 3600), help="How often the registry is read."
-)
+@click.option("--keep-days", default=90.0, type=FiniteRange(0), help="Delete what is older, once an hour; 0 keeps all.")
+@click.option("--poll-interval-s", default=2.0, type=FiniteRange(0.05, 3600), help="How often the registry is read.")
 @click.version_option(__version__, allow_from_autoenv=False)
 def main(**options: Any) -> None:
     """Watch what models do in practice.

@@ -11,12 +11,13 @@ import click
 
 from sardonyx import __version__
 from sardonyx.address import Address
+from sardonyx.command_line import FiniteRange
 from sardonyx.errors import RegistryError
 from sardonyx.registry import Registry
 from sardonyx_server.access.command import token
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.startup import check_files, check_options
-from sardonyx_server.commands import DefaultGroup, FiniteRange
+from sardonyx_server.commands import DefaultGroup
 from sardonyx_server.config import (
     CAPTURE_ROWS_PER_S_MAX,
     CPU,

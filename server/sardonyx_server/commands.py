@@ -1,22 +1,8 @@
-"""What the command line needs beside click: a group of commands of which one needs no name, numbers that are some."""
+"""What the command line needs beside click: a group of commands of which one needs no name."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import click
-
-
-class FiniteRange(click.FloatRange):
-    """A range of numbers without NaN, which is not below the least nor above the greatest, and passes every check."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number; a usage error where it is none."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is no number that can be used here.", param, ctx)
-        return number
 
 
 class DefaultGroup(click.Group):

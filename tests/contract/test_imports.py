@@ -62,21 +62,27 @@ def test_a_part_uses_the_contract(part: str) -> None:
 
 
 #: What a bare install holds beside the standard library, by import name.
-BARE = {"sardonyx", "grpc", "google", "numpy", "obstore"}
+BARE = {"sardonyx", "grpc", "google", "numpy", "obstore", "click"}
 
 
 def test_the_contract_needs_a_bare_install_only() -> None:
-    """The contract and the client import nothing of an extra but obstore, which only the registry's store needs."""
+    """The contract and the client import nothing of an extra but obstore and click.
+
+    Only the registry's store needs the one, and only what all three command lines share the other.
+    """
     allowed = BARE | set(sys.stdlib_module_names)
     found = {file: names - allowed for file, names in _all_imported("sardonyx").items()}
-    needs_obstore = [file for file, names in _all_imported("sardonyx").items() if "obstore" in names]
+
+    def needing(package: str) -> list[str]:
+        return [file for file, names in _all_imported("sardonyx").items() if package in names]
 
     # DataFrames are taken where the caller has pandas: the import is the caller's own.
     assert {file: names for file, names in found.items() if names - {"pandas"}} == {}
-    assert needs_obstore == ["protos/sardonyx/registry/store.py"]
+    assert needing("obstore") == ["protos/sardonyx/registry/store.py"]
+    assert needing("click") == ["protos/sardonyx/command_line.py"]
 
 
-HEAVY = ["onnxruntime", "onnx", "skl2onnx", "sklearn", "pandas", "duckdb", "obstore", "plotly", "starlette"]
+HEAVY = ["onnxruntime", "onnx", "skl2onnx", "sklearn", "pandas", "duckdb", "obstore", "click", "plotly", "starlette"]
 
 
 @pytest.mark.parametrize("module", ["sardonyx", "sardonyx.client", "sardonyx.status", "sardonyx.telemetry"])

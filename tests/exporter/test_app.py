@@ -473,6 +473,8 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
         (["promote", "m", "nan"], "'nan' is no version. Give its number, such as 3."),
         (["show", "m", "1.5"], "'1.5' is no version. Give its number, such as 3."),
         (["canary", "m", "2", "--percent", "10%"], "'10%' is no number. Write it without a sign, such as 12.5."),
+        (["canary", "m", "2", "--percent", "nan"], "'nan' is no number."),
+        (["export", "m.joblib", "--name", "m", "--tolerance", "inf"], "'inf' is no number."),
         (["init", "--proto-prefix", ""], "A registry whose packages have no prefix needs no init."),
         (["stubs", "m", "-o", ""], "It is empty. Name a folder."),
     ],

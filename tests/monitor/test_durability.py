@@ -302,6 +302,16 @@ def test_a_reader_that_does_not_read_ends_without_a_traceback(tmp_path: Path) ->
     assert not [line for line in program.lines if not line.startswith("sardonyx-monitor:")]
 
 
+@pytest.mark.parametrize("option", ["--keep-days", "--poll-interval-s"])
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "soon"])
+def test_what_is_no_number_is_refused(tmp_path: Path, option: str, number: str) -> None:
+    """Neither NaN nor infinity is a time: they pass every comparison, and would delete everything or nothing."""
+    program = start_monitor(tmp_path / "registry", tmp_path / "data", option, number)
+    assert program.process.wait(timeout=PATIENCE_S) == 2
+    program.stop()
+    assert f"Invalid value for '{option}': '{number}' is no number." in "".join(program.lines)
+
+
 @pytest.mark.parametrize("days", ["1", "0"])
 def test_what_is_old_is_deleted(tmp_path: Path, days: str) -> None:
     """With --keep-days, a start deletes what is older and keeps the rest; 0 keeps everything."""

@@ -15,6 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from sardonyx.command_line import FiniteRange
 from sardonyx.errors import SardonyxError
 
 if TYPE_CHECKING:
@@ -44,17 +45,6 @@ class _Version(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-class _Number(click.FloatRange):
-    """A number: who gives something else is told how one is written."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            float(value)
-        except ValueError:
-            self.fail(f"{value!r} is no number. Write it without a sign, such as 12.5.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
 class _Folder(click.Path):
     """A folder, which may be where one is; but only who says so means that."""
 
@@ -75,8 +65,8 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 
 VERSION: Final = _Version(1)
-PERCENT: Final = _Number(0, 100)
-NOT_NEGATIVE: Final = _Number(0)
+PERCENT: Final = FiniteRange(0, 100)
+NOT_NEGATIVE: Final = FiniteRange(0)
 FOLDER: Final = _Folder(path_type=Path)
 #: Wider than any table.
 _ROOM: Final = Console(width=1_000_000)

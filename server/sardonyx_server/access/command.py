@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sardonyx.command_line import FiniteRange
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.tokens import (
     Role,
@@ -19,7 +20,6 @@ from sardonyx_server.access.tokens import (
     new_token,
     read_tokens,
 )
-from sardonyx_server.commands import FiniteRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
