@@ -21,7 +21,7 @@ def check_model_name(name: str) -> str:
     Raises:
         InvalidInput: it is not; the message says what a name looks like.
     """
-    if not MODEL_NAME.fullmatch(name):
+    if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
         rule = "a model's name has 1 to 63 lower-case letters, digits and dashes and starts with a letter"
         raise InvalidInput([Violation("model", f"{name!r} is no model name: {rule}. Try 'flight-delay'.")])
     return name
@@ -33,7 +33,7 @@ def check_caller_name(name: str) -> str:
     Raises:
         InvalidInput: it is not; the message says what a name looks like.
     """
-    if not CALLER_NAME.fullmatch(name):
+    if not isinstance(name, str) or not CALLER_NAME.fullmatch(name):
         rule = "a caller's name has up to 63 letters, digits and ._@- after the first, which is a letter or digit"
         raise InvalidInput([Violation("caller", f"{name!r} is no caller's name: {rule}. Try 'checkout'.")])
     return name

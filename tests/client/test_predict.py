@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sardonyx import AsyncClient, Client
 from sardonyx.errors import InvalidInput
 from sardonyx.prediction_id import ID_LENGTH_MAX, PredictionId
 from server.scene import CLASSIFIER, REGRESSOR, Scene, array_of, frame_of
+from server.sink import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,18 +120,40 @@ def test_ids_are_the_callers_or_new_ones(calling: Client | Blocking) -> None:
         ({"metadata": [("tenant", b"\xff")]}, "tenant"),
         ({"metadata": [("Tenant", "a")]}, "Tenant"),
         ({"metadata": [("tenant", 7)]}, "tenant"),
+        ({"metadata": {"tenant": 7}}, "tenant"),
+        ({"metadata": {7: "a"}}, "metadata"),
+        ({"metadata": {"blob-bin": "a"}}, "blob-bin"),
+        ({"metadata": [("tenant",)]}, "metadata"),
+        ({"metadata": ("tenant", "secret")}, "metadata"),
+        ({"metadata": ["ab"]}, "metadata"),
+        ({"metadata": "tenant"}, "metadata"),
+        ({"metadata": 7}, "metadata"),
+        ({"model": 7}, "model"),
+        ({"model": ""}, "model"),
+        ({"model": None}, "model"),
+        ({"model": b"double"}, "model"),
+        ({"model": ["double"]}, "model"),
+        ({"model": "\ud800"}, "model"),
+        ({"version": 1.5}, "version"),
+        ({"version": True}, "version"),
+        ({"version": [1]}, "version"),
+        ({"version": "\ud800"}, "version"),
         ({"timeout_s": 0}, "timeout_s"),
         ({"timeout_s": float("inf")}, "timeout_s"),
+        ({"timeout_s": float("nan")}, "timeout_s"),
+        ({"timeout_s": "1"}, "timeout_s"),
+        ({"timeout_s": True}, "timeout_s"),
     ],
 )
 @both
 def test_senseless_arguments_are_refused_unsent(kind: Kind, options: dict[str, Any], name: str) -> None:
-    """An id, key or time that makes no sense is named, and nobody is called."""
+    """A name, version, id, key or time that makes no sense is named, and nobody is called."""
     server = Plain()
     with plain.running(server) as address:
         client = kind(address)
-        with pytest.raises(InvalidInput, match=name):
-            client.predict(MODEL, {"x": 1.0}, **options)
+        with pytest.raises(InvalidInput, match=name) as refused:
+            client.predict(**{"model": MODEL, "data": {"x": 1.0}, **options})
+        assert "secret" not in refused.value.message
         client.close()
     assert server.asked == 0
 
@@ -145,8 +169,32 @@ def test_metadata_that_grpc_sends_is_sent(kind: Kind) -> None:
             ("blob-bin", b"\x00\xff"),
             ("empty", ""),
         ]
-        assert client.predict(MODEL, {"x": 1.0}, metadata=metadata).outputs["value"].tolist() == [2.0]
+        for each in (metadata, dict(metadata), [list(entry) for entry in metadata]):
+            assert client.predict(MODEL, {"x": 1.0}, metadata=each).outputs["value"].tolist() == [2.0]
         client.close()
+
+
+@both
+def test_numbers_of_any_type_are_numbers(kind: Kind) -> None:
+    """Numpy's numbers and decimals are times and versions as Python's are."""
+    times: list[Any] = [np.float32(9), np.int64(9), Decimal(9), 9]
+    with plain.running(Plain()) as address:
+        client = kind(address)
+        for timeout_s in times:
+            assert client.predict(MODEL, {"x": 1.0}, version=np.int64(1), timeout_s=timeout_s).outputs["value"] == [2.0]
+        client.close()
+
+
+@both
+def test_readiness_is_no_answer_to_a_mistake(kind: Kind) -> None:
+    """Who asks in a wrong way is told so: to ask again and again would not help."""
+    client: Any = kind(f"127.0.0.1:{free_port()}")
+    with pytest.raises(InvalidInput, match="model"):
+        client.ready(7)
+    with pytest.raises(InvalidInput, match="version"):
+        client.ready(MODEL, version=1.5)
+    assert client.ready(MODEL) is False
+    client.close()
 
 
 @both

@@ -168,6 +168,44 @@ def test_a_token_may_stay_on_this_machine(kind: Any, address: str) -> None:
     kind("models.example:8001", token=BOOKING, allow_insecure_token=True)
 
 
+@both
+def test_a_wrong_token_is_no_matter_of_waiting(
+    guarded: str, authority: trustme.CA, pair: tuple[Path, Path], kind: Any
+) -> None:
+    """Whether a model is ready is not asked in vain for ever by who may not ask."""
+
+    async def ask() -> bool:
+        async with AsyncClient(guarded, tls=_tls(authority, pair), token=new_token()) as client:
+            return await client.ready(REGRESSOR)
+
+    def block() -> bool:
+        with Client(guarded, tls=_tls(authority, pair), token=new_token()) as client:
+            return client.ready(REGRESSOR)
+
+    with pytest.raises(Unauthenticated):
+        block() if kind is Client else asyncio.run(ask())
+
+
+@both
+def test_pem_is_taken_as_text_too(guarded: str, authority: trustme.CA, pair: tuple[Path, Path], kind: Any) -> None:
+    """What is in a file may be given instead of its path; the key is in no message about it."""
+    cert, key = (path.read_text() for path in pair)
+    tls = Tls(ca=authority.cert_pem.bytes().decode(), cert=cert, key=key)
+    assert _ask(kind, REGRESSOR, ROW, guarded, tls=tls, token=BOOKING)
+    assert "PRIVATE" not in repr(tls)
+
+
+@pytest.mark.parametrize("part", [7, True, ["ca.pem"]])
+def test_what_is_no_pem_is_refused(part: Any) -> None:
+    """A part of another kind is named at once, and bytes that are none when the client connects."""
+    with pytest.raises(InvalidInput, match=r"tls\.ca"):
+        Tls(ca=part)
+    with pytest.raises(InvalidInput, match=r"tls\.key"):
+        Tls(cert=b"x", key=part)
+    with Client("127.0.0.1:1", tls=Tls(ca=b"x")) as client, pytest.raises(InvalidInput, match=r"tls\.ca.*no PEM"):
+        client.predict(REGRESSOR, ROW)
+
+
 def test_half_a_pair_is_refused() -> None:
     """A certificate without its key, and a file that is not there, are named."""
     with pytest.raises(InvalidInput, match="belong together"):

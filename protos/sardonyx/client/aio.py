@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sardonyx.client.answer import Answer, ModelInfo
     from sardonyx.client.balancer import Link
     from sardonyx.client.caller import Metadata
-    from sardonyx.client.calls import Method
+    from sardonyx.client.calls import GivenMetadata, Method
     from sardonyx.client.outcomes import Value
     from sardonyx.client.request import Part, Writer
     from sardonyx.client.retry import Deadline
@@ -121,7 +121,7 @@ class AsyncClient(_AsyncCaller):
         version: str | int | None = None,
         prediction_id: str | None = None,
         timeout_s: float | None = None,
-        metadata: Metadata | None = None,
+        metadata: GivenMetadata | None = None,
         routing_key: str | None = None,
     ) -> Answer:
         """Predict some rows.
@@ -132,7 +132,8 @@ class AsyncClient(_AsyncCaller):
             version: None: what is live. ``3``: exactly version 3. ``"v2"``: what is live for interface 2.
             prediction_id: the request's id, which outcomes are reported under; by default, a random one.
             timeout_s: how long this call may take; by default, as the client.
-            metadata: gRPC metadata, such as a traceparent. Calls that differ in more than that share no request.
+            metadata: gRPC metadata, such as a traceparent: a dict, or pairs. Calls that differ in more than that share
+                no request.
             routing_key: calls of equal keys meet the same version while a canary has a share of the calls, such as all
                 calls of one customer; by default, all that share a request do. Calls of different keys share none.
 
@@ -171,15 +172,19 @@ class AsyncClient(_AsyncCaller):
     async def ready(
         self, model: str | None = None, *, version: str | int | None = None, timeout_s: float | None = None
     ) -> bool:
-        """Whether the server is ready, or one model in it; False where it cannot be reached."""
+        """Whether the server is ready, or one model in it; False where it cannot be reached.
+
+        Raises:
+            InvalidInput, AccessDenied: an argument is wrong, or the token: to wait would not help.
+        """
         deadline = self._deadline(timeout_s)
         try:
             if model is None:
                 return (await self._call(calls.SERVER_READY, oip.ServerReadyRequest(), deadline)).ready
-            request = oip.ModelReadyRequest(name=model, version=wire.selector(version))
+            request = calls.ready_request(model, wire.selector(version))
             return (await self._call(calls.MODEL_READY, request, deadline)).ready
-        except SardonyxError:
-            return False
+        except SardonyxError as error:
+            return calls.unready(error)
 
     @cached_property
     def _cache(self) -> InterfaceCache:
@@ -190,7 +195,7 @@ class AsyncClient(_AsyncCaller):
         return Coalescer(lambda request, deadline, metadata: self._call(calls.MODEL_INFER, request, deadline, metadata))
 
     async def _learn(self, model: str, selector: str, deadline: Deadline, metadata: Metadata | None = None) -> Writer:
-        request = oip.ModelMetadataRequest(name=model, version=selector)
+        request = calls.metadata_request(model, selector)
         response = await self._call(calls.MODEL_METADATA, request, deadline, metadata)
         return self._cache.put(model, selector, wire.read_metadata(response))
 

@@ -34,7 +34,11 @@ class InterfaceCache:
 
     def get(self, model: str, version: str) -> Writer | None:
         """What is known and not too old; None: ask."""
-        known = self._known.get((model, version))
+        try:
+            known = self._known.get((model, version))
+        except TypeError:
+            # No name is like that; whoever asks will say so.
+            return None
         if known is None:
             return None
         writer, until = known

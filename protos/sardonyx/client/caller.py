@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from sardonyx.client import calls
+from sardonyx.client.arguments import check_kind, whole
 from sardonyx.client.balancer import Balancer
 from sardonyx.client.budget import RetryBudget
 from sardonyx.client.retry import Deadline, checked_timeout_s
-from sardonyx.client.security import AUTHORIZATION, authorization
+from sardonyx.client.security import AUTHORIZATION, Tls, authorization
 from sardonyx.client.target import targets
 from sardonyx.client.unreached import explained
 from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Unavailable, Violation
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     import grpc
 
     from sardonyx.client.balancer import Link
-    from sardonyx.client.calls import Method
+    from sardonyx.client.calls import GivenMetadata, Method
     from sardonyx.client.retry import Retry
-    from sardonyx.client.security import Tls
 
     Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -36,6 +36,7 @@ ROUTING_KEY: Final = "routing-key"
 #: Connections to each address. A connection stays with the worker that took it, so two reach two workers of a server.
 CONNECTIONS: Final = 2
 CONNECTIONS_MAX: Final = 64
+_CONNECTIONS: Final = f"a number of connections from 1 to {CONNECTIONS_MAX}"
 
 _USER_AGENT: Final = "grpc.primary_user_agent"
 
@@ -97,7 +98,7 @@ class Prediction:
 
     __slots__ = ("deadline", "id", "metadata", "routing_key")
 
-    def __init__(self, id_: str, deadline: Deadline, routing_key: str | None, metadata: Metadata | None) -> None:
+    def __init__(self, id_: str, deadline: Deadline, routing_key: str | None, metadata: GivenMetadata | None) -> None:
         self.id = id_
         self.deadline = deadline
         if routing_key == "":
@@ -146,9 +147,10 @@ class Caller(Generic[Channel]):
         hedge_after_s: float | None = None,
     ) -> None:
         addresses = targets(address)
-        if not 0 < connections <= CONNECTIONS_MAX:
-            expected = f"{connections!r} is no number of connections. Give 1 to {CONNECTIONS_MAX}."
-            raise InvalidInput([Violation("connections", expected)])
+        if not 0 < whole("connections", connections, _CONNECTIONS) <= CONNECTIONS_MAX:
+            raise InvalidInput([Violation("connections", f"expected {_CONNECTIONS}, got {connections!r}.")])
+        check_kind("tls", tls, Tls | None, "Tls(ca='ca.pem'), or Tls() for the authorities that gRPC ships with")
+        check_kind("allow_insecure_token", allow_insecure_token, bool, "True or False")
         self._timeout_s = checked_timeout_s(timeout_s)
         self._hedge_after_s = None if hedge_after_s is None else checked_timeout_s(hedge_after_s, "hedge_after_s")
         self._tls = tls
@@ -212,4 +214,4 @@ class Caller(Generic[Channel]):
 
 def closed() -> Unavailable:
     """What a call gets that the client was closed under."""
-    return Unavailable("The client was closed while this call was on its way. Keep it open until all are answered.")
+    return Unavailable("The client was closed. Keep it open until all calls are answered, or make another.")

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 import grpc
 
 from sardonyx import status
+from sardonyx.client.arguments import check_kind, pairs
 from sardonyx.client.retry import late
-from sardonyx.errors import InvalidInput, ServerDraining, Unavailable, Violation
+from sardonyx.errors import AccessDenied, InvalidInput, ServerDraining, Unavailable, Violation
 from sardonyx.monitor.v1 import outcome_service_pb2 as outcomes_pb
 from sardonyx.oip import messages as oip
 from sardonyx.prediction_id import ID_LENGTH_MAX, RandomIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sardonyx.errors import SardonyxError
+
+    #: Metadata as callers give it.
+    GivenMetadata = Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]]
 
 #: How gRPC refuses a message by its size, in C and in Go, with the code of a server that is short of something: but
 #: such a message will not become smaller by waiting.
@@ -25,6 +29,8 @@ _TOO_LARGE: Final = "larger than max"
 
 _RANDOM_IDS: Final = RandomIds()
 
+#: What a value of metadata may be.
+_VALUES: Final = "text or bytes, and bytes alone under a key that ends in -bin"
 #: What a key of metadata may be.
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 
@@ -74,6 +80,31 @@ def error_of(error: grpc.RpcError, timeout_s: float, silent: Sequence[str] = ())
     return status.from_rpc(code, message, trailers)
 
 
+def metadata_request(model: str, selector: str) -> oip.ModelMetadataRequest:
+    """Asks for a model's interface.
+
+    Raises:
+        InvalidInput: the model's name or the version is no text that can travel.
+    """
+    return oip.ModelMetadataRequest(name=_checked_model(model), version=checked_text("version", selector))
+
+
+def ready_request(model: str, selector: str) -> oip.ModelReadyRequest:
+    """Asks whether a model is ready; raises as ``metadata_request`` does."""
+    return oip.ModelReadyRequest(name=_checked_model(model), version=checked_text("version", selector))
+
+
+def unready(error: SardonyxError) -> bool:
+    """False, which is what an error says of whether something is ready.
+
+    Raises:
+        InvalidInput, AccessDenied: the error itself: it is no matter of waiting.
+    """
+    if isinstance(error, InvalidInput | AccessDenied):
+        raise error
+    return False
+
+
 def unreachable(raised: grpc.RpcError, error: SardonyxError) -> bool:
     """Whether nobody answered, or somebody who is going away: the next call has better chances elsewhere."""
     if isinstance(error, ServerDraining):
@@ -95,16 +126,18 @@ def request_id(prediction_id: str | None) -> str:
     return checked_text("prediction_id", prediction_id)
 
 
-def checked_metadata(metadata: Sequence[tuple[str, str | bytes]]) -> tuple[tuple[str, str | bytes], ...]:
+def checked_metadata(metadata: GivenMetadata) -> tuple[tuple[str, str | bytes], ...]:
     """Metadata that gRPC sends.
 
     Raises:
-        InvalidInput: a key or a value has characters that HTTP/2 does not carry.
+        InvalidInput: it is of another form, or a key or a value has characters that HTTP/2 does not carry.
     """
-    entries = tuple((key, value) for key, value in metadata)
+    entries = tuple(pairs("metadata", metadata))
     for key, value in entries:
-        if not (isinstance(key, str) and _KEY.fullmatch(key) and isinstance(value, str | bytes)):
-            raise InvalidInput([Violation("metadata", f"{key!r:.100} is no key of text or bytes. Write a-z, 0-9, _-.")])
+        if not (isinstance(key, str) and _KEY.fullmatch(key)):
+            raise InvalidInput([Violation("metadata", f"{key!r:.100} is no key. Write it in a-z, 0-9 and _-.")])
+        if not isinstance(value, bytes if key.endswith("-bin") else str | bytes):
+            raise InvalidInput([Violation(f"metadata[{key}]", f"expected {_VALUES}, got {type(value).__name__}.")])
         plain = value if isinstance(value, str) else value.decode("latin-1")
         if not key.endswith("-bin") and not (plain.isascii() and plain.isprintable()):
             unsendable = "its value is no printable ASCII. Encode it, or give bytes under a key that ends in -bin."
@@ -125,3 +158,10 @@ def checked_text(field: str, text: str) -> str:
         except UnicodeEncodeError:
             pass
     raise InvalidInput([Violation(field, f"{text!r:.100} is no text that UTF-8 can hold. Give another.")])
+
+
+def _checked_model(model: str) -> str:
+    check_kind("model", model, str, "the model's name as text")
+    if not model:
+        raise InvalidInput([Violation("model", "it is empty. Give the model's name.")])
+    return checked_text("model", model)

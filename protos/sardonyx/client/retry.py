@@ -41,7 +41,7 @@ class Deadline:
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = checked_timeout_s(timeout_s)
-        self.ends = time.monotonic() + timeout_s
+        self.ends = time.monotonic() + self.timeout_s
 
     @property
     def left_s(self) -> float:
@@ -98,11 +98,15 @@ def checked_timeout_s(timeout_s: float, name: str = "timeout_s") -> float:
     """A time to wait, in seconds; ``name`` is the argument that says it.
 
     Raises:
-        InvalidInput: it is not above 0, or endless.
+        InvalidInput: it is no number, not above 0, or endless.
     """
-    if 0 < timeout_s <= TIMEOUT_S_MAX:
-        return timeout_s
-    expected = f"{timeout_s!r} is no time to wait. Give seconds, above 0 and up to {TIMEOUT_S_MAX:g}."
+    try:
+        # True is 1 to Python, and nobody's time to wait.
+        if 0 < timeout_s <= TIMEOUT_S_MAX and timeout_s is not True:
+            return timeout_s if type(timeout_s) is float else float(timeout_s)
+    except (TypeError, ValueError):
+        pass
+    expected = f"{timeout_s!r:.100} is no time to wait. Give seconds, above 0 and up to {TIMEOUT_S_MAX:g}."
     raise InvalidInput([Violation(name, expected)])
 
 

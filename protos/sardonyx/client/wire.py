@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy.typing as npt
 
 from sardonyx.client.answer import Answer, ModelInfo, TensorInfo
+from sardonyx.client.arguments import whole
 from sardonyx.errors import SardonyxError
 from sardonyx.oip.tensors import decode_contents, decode_raw
 
@@ -46,8 +47,14 @@ class Reply(NamedTuple):
 
 
 def selector(version: str | int | None) -> str:
-    """A version as the protocol names it; empty is what is live."""
-    return "" if version is None else str(version)
+    """A version as the protocol names it; empty is what is live.
+
+    Raises:
+        InvalidInput: it is neither text nor a whole number.
+    """
+    if version is None or isinstance(version, str):
+        return version or ""
+    return str(whole("version", version, "a number such as 3, or text such as 'v2' or 'canary'"))
 
 
 def read_reply(response: oip.ModelInferResponse, info: ModelInfo) -> Reply:
