@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from sardonyx.errors import nearest
+
 
 class DefaultGroup(click.Group):
     """Runs its default command where the first word names none: ``sardonyx-server --registry …`` serves.
@@ -21,10 +23,23 @@ class DefaultGroup(click.Group):
         self._default = default
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command's name in front of what is neither a command's name nor a wish for help."""
-        if not args or args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
+        """Put the default command's name in front of options that are no wish for help.
+
+        Raises:
+            click.UsageError: the first word is no command: the default one takes options alone.
+        """
+        first = args[0] if args else "-"
+        if not first.startswith("-") and first not in self.commands:
+            raise click.UsageError(self._no_such_command(first), ctx)
+        if first not in {*self.commands, *self.get_help_option_names(ctx)}:
             args = [self._default.name or "", *args]
         return super().parse_args(ctx, args)
+
+    def _no_such_command(self, name: str) -> str:
+        near = nearest(name, self.commands, limit=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        there_are = f"There are {', '.join(self.commands)}; without one, {self._default.name} runs."
+        return f"No such command {name!r}.{hint} {there_are}"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The default command's options, then the commands."""

@@ -239,6 +239,21 @@ def test_a_manifest_that_lacks_a_part_is_a_row_of_the_report(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("chek", "--registry", "registry"), "No such command 'chek'. Did you mean 'check'? There are serve, check,"),
+        (("start",), "No such command 'start'. There are serve, check, token; without one, serve runs."),
+        (("",), "No such command ''. There are"),
+    ],
+)
+def test_an_unknown_command_is_told_which_there_are(words: tuple[str, ...], said: str) -> None:
+    """Wrong usage, and not a word too many of a command that was never meant."""
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         (("--batch-delay-ms", "nan"), "--batch-delay-ms"),
