@@ -169,7 +169,8 @@ def test_metadata_that_grpc_sends_is_sent(kind: Kind) -> None:
             ("blob-bin", b"\x00\xff"),
             ("empty", ""),
         ]
-        for each in (metadata, dict(metadata), [list(entry) for entry in metadata]):
+        forms: list[Any] = [metadata, dict(metadata), [list(entry) for entry in metadata]]
+        for each in forms:
             assert client.predict(MODEL, {"x": 1.0}, metadata=each).outputs["value"].tolist() == [2.0]
         client.close()
 
@@ -178,10 +179,11 @@ def test_metadata_that_grpc_sends_is_sent(kind: Kind) -> None:
 def test_numbers_of_any_type_are_numbers(kind: Kind) -> None:
     """Numpy's numbers and decimals are times and versions as Python's are."""
     times: list[Any] = [np.float32(9), np.int64(9), Decimal(9), 9]
+    version: Any = np.int64(1)
     with plain.running(Plain()) as address:
         client = kind(address)
         for timeout_s in times:
-            assert client.predict(MODEL, {"x": 1.0}, version=np.int64(1), timeout_s=timeout_s).outputs["value"] == [2.0]
+            assert client.predict(MODEL, {"x": 1.0}, version=version, timeout_s=timeout_s).outputs["value"] == [2.0]
         client.close()
 
 
