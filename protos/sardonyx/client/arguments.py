@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sardonyx.errors import InvalidInput, Violation
 
 if TYPE_CHECKING:
     from types import UnionType
+
+_WHOLE_MAX: Final = (1 << 31) - 1
 
 
 def check_kind(name: str, value: object, kind: type | UnionType, form: str) -> None:
@@ -32,10 +34,10 @@ def whole(name: str, value: Any, form: str) -> int:
     """A whole number of any type; True is none.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is none, or larger than what is sent in 32 bits.
     """
     try:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool) and abs(index(value)) <= _WHOLE_MAX:
             return index(value)
     except TypeError:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -9,17 +10,22 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sardonyx.client.arguments import check_kind, whole
+from sardonyx.client.calls import checked_text
 from sardonyx.errors import InvalidInput, Violation
 from sardonyx.monitor.v1.outcome_service_pb2 import Outcome, ReportOutcomesRequest, ReportOutcomesResponse
 from sardonyx.prediction_id import PredictionId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     Value = str | bool | int | float | np.generic
 
 #: Outcomes in one call: about 100 kB.
 BATCH: Final = 1000
+
+_KEY: Final = "the request's id as text, or PredictionId(id, row)"
+_REPORTS: Final = "OutcomeReports, or pairs of a prediction's id and what turned out to be true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +57,57 @@ class OutcomeReport:
         revision: int,
     ) -> OutcomeReport:
         """A report of a row that is named apart from its request's id."""
-        key = prediction_id if row is None else PredictionId(_request_of(prediction_id), row)
+        request = prediction_id.request if isinstance(prediction_id, PredictionId) else prediction_id
+        key = prediction_id if row is None else PredictionId(request, row)
         return cls(key, value, observed_at, source, revision)
 
     def to_message(self, index: int) -> Outcome:
         """The report as it travels.
 
         Raises:
-            InvalidInput: the value is of a type that no model predicts.
+            InvalidInput: the value is of a type that no model predicts, or something else is not of its type.
         """
-        row = 0 if isinstance(self.prediction_id, str) else self.prediction_id.row
+        field = f"outcomes[{index}]"
+        request, row = self._key(field)
         outcome = Outcome(
-            prediction_id=_request_of(self.prediction_id), row=row, source=self.source, revision=self.revision
+            prediction_id=checked_text(f"{field}.prediction_id", request),
+            row=whole(f"{field}.row", row, "the row, from 0"),
+            source=checked_text(f"{field}.source", self.source),
+            revision=whole(f"{field}.revision", self.revision, "a whole number"),
         )
-        _set_value(outcome, self.value, index)
+        _set_value(outcome, self.value, field)
         if self.observed_at is not None:
+            check_kind(f"{field}.observed_at", self.observed_at, datetime, "a datetime, or None")
             aware = self.observed_at if self.observed_at.tzinfo else self.observed_at.replace(tzinfo=UTC)
             outcome.observe_time.FromDatetime(aware)
         return outcome
 
-
-def _request_of(prediction_id: str | PredictionId) -> str:
-    return prediction_id if isinstance(prediction_id, str) else prediction_id.request
+    def _key(self, field: str) -> PredictionId:
+        if isinstance(self.prediction_id, str):
+            return PredictionId(self.prediction_id)
+        check_kind(f"{field}.prediction_id", self.prediction_id, PredictionId, _KEY)
+        return self.prediction_id
 
 
 def batches(reports: Iterable[OutcomeReport | tuple[str | PredictionId, Value]]) -> Iterator[ReportOutcomesRequest]:
-    """Requests of up to BATCH outcomes."""
+    """Requests of up to BATCH outcomes.
+
+    Raises:
+        InvalidInput: one of them is no outcome.
+    """
+    check_kind("outcomes", reports, Iterable, _REPORTS)
     remaining = enumerate(reports)
     while batch := list(islice(remaining, BATCH)):
-        messages = [
-            (each if isinstance(each, OutcomeReport) else OutcomeReport(*each)).to_message(index)
-            for index, each in batch
-        ]
-        yield ReportOutcomesRequest(outcomes=messages)
+        yield ReportOutcomesRequest(outcomes=[_report(each, index).to_message(index) for index, each in batch])
+
+
+def _report(given: OutcomeReport | tuple[str | PredictionId, Value], index: int) -> OutcomeReport:
+    if isinstance(given, OutcomeReport):
+        return given
+    check_kind(f"outcomes[{index}]", given, tuple | list, _REPORTS)
+    if len(given) != 2:
+        raise InvalidInput([Violation(f"outcomes[{index}]", f"expected {_REPORTS}, got {given!r:.100}.")])
+    return OutcomeReport(*given)
 
 
 def check(response: ReportOutcomesResponse, sent: Sequence[Outcome]) -> int:
@@ -102,15 +126,18 @@ def check(response: ReportOutcomesResponse, sent: Sequence[Outcome]) -> int:
     return response.accepted
 
 
-def _set_value(outcome: Outcome, value: Value, index: int) -> None:
-    if isinstance(value, bool | np.bool_):
-        outcome.boolean_label = bool(value)
-    elif isinstance(value, str):
-        outcome.label = value
-    elif isinstance(value, int | np.integer):
-        outcome.integer_label = int(value)
-    elif isinstance(value, float | np.floating):
-        outcome.number = float(value)
-    else:
-        expected = f"{value!r} is no outcome. Give the class (text, integer, boolean) or the value (float)."
-        raise InvalidInput([Violation(f"outcomes[{index}]", expected)])
+def _set_value(outcome: Outcome, value: Value, field: str) -> None:
+    try:
+        if isinstance(value, bool | np.bool_):
+            outcome.boolean_label = bool(value)
+        elif isinstance(value, str):
+            outcome.label = value
+        elif isinstance(value, int | np.integer):
+            outcome.integer_label = int(value)
+        elif isinstance(value, float | np.floating):
+            outcome.number = float(value)
+        else:
+            raise TypeError
+    except (TypeError, ValueError):
+        expected = f"{value!r:.100} is no outcome. Give the class (text, integer, boolean) or the value (float)."
+        raise InvalidInput([Violation(field, expected)]) from None
