@@ -39,7 +39,8 @@ async def ask_by_sardonyx(address: str, seconds: float) -> float:
 
         async def predict(row: Row) -> None:
             answer = await client.predict(SMALL, row)
-            assert len(answer) == 1
+            assert answer.probabilities is not None
+            assert len(answer.probabilities) == 1
 
         return await count(predict, seconds)
 

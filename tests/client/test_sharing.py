@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from client import plain
 from client.plain import MODEL, Plain
 from sardonyx import AsyncClient, Client, telemetry
 from sardonyx.client.coalescing import BYTES_MAX, CALL_ROWS_MAX, FLIGHTS, TIMEOUT_S_MIN
+from sardonyx.client.flight import Call, Flight
 from sardonyx.oip import coalesced
 from server.scene import CLASSIFIER, LOOKUP, REGRESSOR, array_of, frame_of, wait_until
 from server.sink import attribute
@@ -67,6 +69,21 @@ async def test_hundreds_of_callers_get_their_own_answers(address: str, scene: Sc
     spans = _spans_of(collected, ids)
     assert sorted(each for span in spans for each in _members(span)) == sorted(ids)
     assert len(spans) < CALLS / 10
+
+
+async def test_calls_leave_nothing_for_the_garbage_collector(address: str) -> None:
+    """What a call was carried by goes with its answer: to collect it took as long as half of the call."""
+    rows = frame_of(seed=14, rows=CALLS).to_dict("records")
+    async with AsyncClient(address) as client:
+        await client.describe(CLASSIFIER)
+        gc.collect()
+        gc.disable()
+        try:
+            await asyncio.gather(*(client.predict(CLASSIFIER, row) for row in rows))
+            left = [each for each in gc.get_objects() if isinstance(each, Call | Flight)]
+        finally:
+            gc.enable()
+    assert left == []
 
 
 async def test_calls_of_all_forms_and_sizes_share(address: str, scene: Scene, collected: Sink) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sardonyx.client.answer import ModelInfo
+from sardonyx.client.answer import Answer, ModelInfo
 from sardonyx.client.wire import read_metadata, read_reply
 from sardonyx.errors import SardonyxError
 from sardonyx.oip import messages as oip
@@ -43,7 +43,7 @@ def test_each_caller_gets_its_own_rows(rows: list[int], raw: bool, width: int) -
     assert not reply.holds(total + 1)
     start, pieces = 0, []
     for caller, count in enumerate(rows):
-        answer = reply.answer(f"id-{caller}", start, start + count)
+        answer = Answer(reply, f"id-{caller}", start, start + count)
         assert answer.prediction_ids == [PredictionId(f"id-{caller}", row) for row in range(count)]
         assert (answer.model, answer.version, answer.classes, len(answer)) == ("m", 7, ("a", "b"), count)
         pieces.append(answer.outputs["value"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from sardonyx.client import calls, wire
+from sardonyx.client.answer import Answer
 from sardonyx.client.cache import InterfaceCache
 from sardonyx.client.caller import Caller, Prediction, Question, Request, Response, closed
 from sardonyx.client.coalescing import CALL_BYTES_MAX, CALL_ROWS_MAX, TIMEOUT_S_MIN, Coalescer
@@ -18,11 +19,11 @@ from sardonyx.errors import InvalidInput, SardonyxError
 from sardonyx.oip import messages as oip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Iterable, Sequence
     from datetime import datetime
     from types import TracebackType
 
-    from sardonyx.client.answer import Answer, ModelInfo
+    from sardonyx.client.answer import ModelInfo
     from sardonyx.client.balancer import Link
     from sardonyx.client.caller import Metadata
     from sardonyx.client.calls import GivenMetadata, Method
@@ -199,14 +200,20 @@ class AsyncClient(_AsyncCaller):
         response = await self._call(calls.MODEL_METADATA, request, deadline, metadata)
         return self._cache.put(model, selector, wire.read_metadata(response))
 
-    async def _predict(self, writer: Writer, data: Any, ask: Prediction) -> Answer:
+    def _predict(self, writer: Writer, data: Any, ask: Prediction) -> Awaitable[Answer]:
+        """The answer, once it is awaited; data that does not fit raises at once."""
         row = writer.row(data)
         part = writer.part(data) if row is None else None
-        if writer.shares and ask.deadline.timeout_s >= TIMEOUT_S_MIN and (part is None or _is_small(part)):
-            return await self._coalescer.ask(writer, ask, row, part)
-        request = writer.request([part or writer.part(data)], ask.id, ask.parameters)
+        is_small = part is None or (part.rows <= CALL_ROWS_MAX and part.size <= CALL_BYTES_MAX)
+        if is_small and writer.shares and ask.deadline.timeout_s >= TIMEOUT_S_MIN:
+            return self._coalescer.ask(writer, ask, row, part)
+        return self._predict_alone(writer, part or writer.part(data), ask)
+
+    async def _predict_alone(self, writer: Writer, part: Part, ask: Prediction) -> Answer:
+        request = writer.request([part], ask.id, ask.parameters)
         response = await self._call(calls.MODEL_INFER, request, ask.deadline, ask.metadata)
-        return wire.read_reply(response, writer.info).answer(ask.id)
+        reply = wire.read_reply(response, writer.info)
+        return Answer(reply, ask.id, 0, reply.rows)
 
     async def __aenter__(self) -> AsyncClient:
         """The client itself."""
@@ -274,7 +281,3 @@ class AsyncOutcomes(_AsyncCaller):
     ) -> None:
         """Close the connection."""
         await self.close()
-
-
-def _is_small(part: Part) -> bool:
-    return part.rows <= CALL_ROWS_MAX and part.size <= CALL_BYTES_MAX

@@ -1,6 +1,6 @@
 """Calls that are under way at the same time share requests, and none of them notices.
 
-A request costs client and server far more than a row: 150 µs against 10. So calls that arrive while others are on
+A request costs client and server far more than a row: 150 µs against 5. So calls that arrive while others are on
 their way wait for those, and then go together. Nobody waits for company: a call that finds nothing on its way goes at
 once, with whatever arrived in the same turn of the event loop, and none is held back for longer than HOLD_S, unless
 more rows wait than a request may have.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sardonyx.client.caller import closed
@@ -25,11 +26,10 @@ from sardonyx.oip import coalesced
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from sardonyx.client.answer import Answer
+    from sardonyx.client.answer import Answer, Reply
     from sardonyx.client.caller import Metadata, Prediction
     from sardonyx.client.request import Part, Row, Writer
     from sardonyx.client.retry import Deadline
-    from sardonyx.client.wire import Reply
     from sardonyx.oip import messages as oip
 
     Send = Callable[[bytes, Deadline, Metadata], Awaitable[oip.ModelInferResponse]]
@@ -51,6 +51,10 @@ BYTES_MAX: Final = 1 << 20
 
 TRACEPARENT: Final = "traceparent"
 
+#: What a call has that brings no metadata.
+_NONE: Final[tuple[Metadata, str]] = ((), "")
+_ends: Final = attrgetter("ends")
+
 
 class Coalescer:
     """Takes calls, and sends them in as few requests as their arrival allows. Belongs to one event loop.
@@ -65,7 +69,7 @@ class Coalescer:
 
     async def ask(self, writer: Writer, ask: Prediction, row: Row | None, part: Part | None) -> Answer:
         """The answer to one call; raises what the call alone would have met."""
-        common, traceparent = _without_traceparent(ask.metadata)
+        common, traceparent = _without_traceparent(ask.metadata) if ask.metadata else _NONE
         key = (writer, ask.routing_key, common)
         group = self._groups.get(key)
         if group is None:
@@ -153,7 +157,7 @@ class _Group:
         parts = [self._writer.of_rows(rows)] if rows else []
         parts += [call.part for call in calls if call.part is not None]
         alone = len(calls) == 1
-        ask = max((call.ask for call in calls), key=_ends)
+        ask = max(calls, key=_ends).ask
         parameters = {**ask.parameters} if alone else {**ask.parameters, coalesced.PARAMETER: _members(calls)}
         request = self._writer.request(parts, ask.id if alone else os.urandom(16).hex(), parameters)
         if len(request) > BYTES_MAX and not alone:
@@ -195,10 +199,13 @@ def loads(rows: Sequence[int], free: int) -> list[int]:
 def _in_time(calls: Sequence[Call]) -> list[Call]:
     """The calls that somebody still waits for; those that are late learn it."""
     now = time.monotonic()
+    in_time = []
     for call in calls:
-        if call.ask.deadline.ends <= now:
+        if call.ends <= now:
             call.fail(DeadlineExceeded())
-    return [call for call in calls if not call.answered.done()]
+        elif not call.answered.done():
+            in_time.append(call)
+    return in_time
 
 
 def _members(calls: Sequence[Call]) -> str:
@@ -220,10 +227,6 @@ def _without_traceparent(metadata: Metadata) -> tuple[Metadata, str]:
         if key == TRACEPARENT and isinstance(value, str):
             return tuple(entry for entry in metadata if entry[0] != TRACEPARENT), value
     return metadata, ""
-
-
-def _ends(ask: Prediction) -> float:
-    return ask.deadline.ends
 
 
 def _is_written(call: Call) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from sardonyx.client.answer import Answer
 from sardonyx.client.apart import parts_after
 from sardonyx.client.retry import late
 from sardonyx.errors import DeadlineExceeded, SardonyxError, again
@@ -13,10 +14,9 @@ from sardonyx.errors import DeadlineExceeded, SardonyxError, again
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from sardonyx.client.answer import Answer
+    from sardonyx.client.answer import Reply
     from sardonyx.client.caller import Prediction
     from sardonyx.client.request import Part, Row
-    from sardonyx.client.wire import Reply
 
 #: Clocks of event loops count milliseconds: a look at the deadlines before the first has passed would be in vain.
 _TICK_S: Final = 0.001
@@ -29,12 +29,14 @@ class Call:
         ask: what it said of its prediction.
         row: its data, where that is one row of plain values; None: it is in ``part``.
         part: its data otherwise.
+        rows: how many rows that is.
+        ends: until when it waits, by time.monotonic().
         traceparent: its span; empty where it sent none.
         answered: what it waits for.
         flight: the request that it is part of; None before it is sent.
     """
 
-    __slots__ = ("answered", "ask", "flight", "part", "row", "traceparent")
+    __slots__ = ("answered", "ask", "ends", "flight", "part", "row", "rows", "traceparent")
 
     def __init__(
         self, ask: Prediction, row: Row | None, part: Part | None, traceparent: str, answered: asyncio.Future[Answer]
@@ -42,14 +44,11 @@ class Call:
         self.ask = ask
         self.row = row
         self.part = part
+        self.rows = 1 if part is None else part.rows
+        self.ends = ask.deadline.ends
         self.traceparent = traceparent
         self.answered = answered
         self.flight: Flight | None = None
-
-    @property
-    def rows(self) -> int:
-        """How many rows it has."""
-        return 1 if self.part is None else self.part.rows
 
     def fail(self, error: Exception) -> None:
         """Give it an error of its own."""
@@ -112,6 +111,9 @@ class Flight:
 
     def _end(self) -> None:
         self._timer.cancel()
+        # Each knows the other: without this, only the garbage collector frees them, for a third of a call's time.
+        for call in self._calls:
+            call.flight = None
         self._landed(self)
 
     async def _send(self, calls: Sequence[Call]) -> None:
@@ -136,14 +138,14 @@ class Flight:
             _hand_out(calls, reply)
 
     def _watch(self, now: float) -> asyncio.TimerHandle:
-        first = min(call.ask.deadline.ends for call in self._calls if not call.answered.done())
+        first = min([call.ends for call in self._calls if not call.answered.done()])
         return self._loop.call_later(max(0.0, first - now) + _TICK_S, self._look)
 
     def _look(self) -> None:
         """Let those leave whose time is up."""
         now = time.monotonic()
         for call in self._calls:
-            if call.ask.deadline.ends <= now:
+            if call.ends <= now:
                 call.fail(DeadlineExceeded())
         if all(call.answered.done() for call in self._calls):
             self._task.cancel()
@@ -156,5 +158,5 @@ def _hand_out(calls: Sequence[Call], reply: Reply) -> None:
     for call in calls:
         stop = start + call.rows
         if not call.answered.done():
-            call.answered.set_result(reply.answer(call.ask.id, start, stop))
+            call.answered.set_result(Answer(reply, call.ask.id, start, stop))
         start = stop

@@ -41,6 +41,8 @@ _KINDS: Final[dict[str, type]] = {
     "BOOL": bool,
     "BYTES": str,
 }
+#: numpy has one object for it: an array whose type is another, such as the other byte order, takes the longer way.
+_FP64: Final = np.dtype("<f8")
 _FORMATS: Final = {"FP32": "f", "FP64": "d", "INT32": "i", "INT64": "q", "BOOL": "?"}
 
 
@@ -50,15 +52,17 @@ class Part(NamedTuple):
     Attributes:
         rows: how many.
         contents: raw bytes of each input.
+        size: bytes of all inputs.
     """
 
     rows: int
     contents: Sequence[bytes]
+    size: int
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return sum(map(len, self.contents))
+    @classmethod
+    def of(cls, rows: int, contents: Sequence[bytes]) -> Part:
+        """Some rows, whose bytes are counted."""
+        return cls(rows, contents, sum(map(len, contents)))
 
 
 class Writer:
@@ -109,7 +113,7 @@ class Writer:
         """
         try:
             columns = zip(*rows, strict=True)
-            return Part(len(rows), [_write(*each) for each in zip(self._datatypes, columns, strict=True)])
+            return Part.of(len(rows), [_write(*each) for each in zip(self._datatypes, columns, strict=True)])
         except (struct.error, OverflowError, UnicodeEncodeError):
             return self._part([dict(zip(self._names, row, strict=True)) for row in rows])
 
@@ -135,7 +139,7 @@ class Writer:
             except UnicodeEncodeError as error:
                 unsendable = f"{error.object[error.start : error.end]!r} is no text that UTF-8 can hold. Replace it."
                 raise InvalidInput([Violation(f"inputs[{tensor.name}]", unsendable)]) from None
-        return Part(len(columns[self._names[0]]), contents)
+        return Part.of(len(columns[self._names[0]]), contents)
 
     def request(self, parts: Sequence[Part], request_id: str, parameters: Mapping[str, str]) -> bytes:
         """A request of all parts' rows, one part after the other."""
@@ -164,12 +168,14 @@ class Writer:
 
     def _matrix(self, data: Any) -> Part | None:
         """One row or more of a float64 array, which need no look at their values."""
-        if type(data) is not np.ndarray or self._datatypes[0] != "FP64" or data.dtype != np.float64:
+        if type(data) is not np.ndarray or data.dtype is not _FP64 or self._datatypes[0] != "FP64":
             return None
-        rows = 1 if data.ndim == 1 else len(data)
-        if data.ndim not in (1, 2) or not rows or data.shape[-1] != self._matrix_width:
+        shape = data.shape
+        rows = shape[0] if len(shape) == 2 else 1
+        if len(shape) not in (1, 2) or shape[-1] != self._matrix_width or not rows:
             return None
-        return Part(rows, [encode_raw("FP64", data)])
+        content = data.tobytes()
+        return Part(rows, [content], len(content))
 
     def _head(self, rows: int) -> bytes:
         head = self._heads.get(rows)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from sardonyx.client import calls, wire
+from sardonyx.client.answer import Answer
 from sardonyx.client.cache import InterfaceCache
 from sardonyx.client.caller import Caller, Prediction, Question, Request, Response
 from sardonyx.client.outcomes import OutcomeReport, batches, check
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from sardonyx.client.answer import Answer, ModelInfo
+    from sardonyx.client.answer import ModelInfo
     from sardonyx.client.balancer import Link
     from sardonyx.client.caller import Metadata
     from sardonyx.client.calls import GivenMetadata, Method
@@ -206,7 +207,8 @@ class Client(_SyncCaller):
     def _predict(self, writer: Writer, data: Any, ask: Prediction) -> Answer:
         request = writer.request([writer.part(data)], ask.id, ask.parameters)
         response = self._call(calls.MODEL_INFER, request, ask.deadline, ask.metadata)
-        return wire.read_reply(response, writer.info).answer(ask.id)
+        reply = wire.read_reply(response, writer.info)
+        return Answer(reply, ask.id, 0, reply.rows)
 
     def __enter__(self) -> Client:
         """The client itself."""

@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from sardonyx.client.answer import Answer, ModelInfo, TensorInfo
+from sardonyx.client.answer import ModelInfo, Reply, TensorInfo
 from sardonyx.client.arguments import whole
 from sardonyx.errors import SardonyxError
 from sardonyx.oip.tensors import decode_contents, decode_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container
 
     from sardonyx.oip import messages as oip
 
 Array = npt.NDArray[Any]
-
-
-class Reply(NamedTuple):
-    """What a server answered to a request, of one caller or of several.
-
-    Attributes:
-        model, version, interface_major, route, classes: as in Answer.
-        outputs: every output by name, shape [rows] or [rows, width].
-    """
-
-    model: str
-    version: int
-    interface_major: int
-    route: str
-    outputs: Mapping[str, Array]
-    classes: Sequence[str]
-
-    def holds(self, rows: int) -> bool:
-        """Whether each output has so many rows."""
-        return all(len(values) == rows for values in self.outputs.values())
-
-    def answer(self, request_id: str, start: int = 0, stop: int | None = None) -> Answer:
-        """The answer to the caller of some of the rows: by default, of all."""
-        outputs = {name: values[start:stop] for name, values in self.outputs.items()}
-        return Answer(self.model, self.version, self.interface_major, self.route, outputs, request_id, self.classes)
 
 
 def selector(version: str | int | None) -> str:
