@@ -371,12 +371,13 @@ class TestUnreadable:
     """A file that is no message."""
 
     def test_manifest(self, registry: Registry, tmp_path: Path, data: bytes) -> None:
-        """A manifest that cannot be read is RegistryCorrupt, and the message names the file."""
+        """A manifest that cannot be read is RegistryCorrupt, and the message names the file, in whole sentences."""
         _publish(registry)
         (tmp_path / "models" / MODEL / "versions" / "00000001.json").write_bytes(data)
 
-        with pytest.raises(RegistryCorrupt, match=r"models/flight-delay/versions/00000001\.json"):
+        with pytest.raises(RegistryCorrupt, match=r"models/flight-delay/versions/00000001\.json") as caught:
             registry.manifest(MODEL, 1)
+        assert ".." not in caught.value.message
 
     def test_event(self, registry: Registry, log: Path, data: bytes) -> None:
         """An event that cannot be read is RegistryCorrupt, and the message names the file."""
@@ -427,8 +428,23 @@ def test_a_strange_file_among_the_versions_is_named(registry: Registry, tmp_path
     _publish(registry)
     (tmp_path / "models" / MODEL / "versions" / "notes.txt").write_text("mine")
 
-    with pytest.raises(RegistryCorrupt, match=r"'notes\.txt'.*Remove what is not sardonyx's"):
+    with pytest.raises(
+        RegistryCorrupt, match=r"'models/flight-delay/versions/notes\.txt'.*Remove what is not sardonyx's"
+    ):
         registry.versions(MODEL)
+
+
+@pytest.mark.parametrize("name", ["lost+found", "Flight Delay", ".git", "a" * 64])
+def test_a_strange_folder_among_the_models_is_named(registry: Registry, tmp_path: Path, name: str) -> None:
+    """Whoever goes through all models is told where the folder is that belongs to none."""
+    _publish(registry)
+    (tmp_path / "models" / name).mkdir()
+
+    assert sorted(registry.models()) == sorted([MODEL, name])
+    for act in (registry.versions, registry.events, registry.routes):
+        with pytest.raises(RegistryCorrupt, match="holds a folder 'models/.*Remove what is not sardonyx's") as caught:
+            act(name)
+        assert f"{str(tmp_path)!r} holds a folder 'models/{name}'" in caught.value.message
 
 
 def test_a_field_of_a_later_release_is_passed_over(registry: Registry, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from sardonyx.errors import ModelNotFound, RegistryCorrupt, RuleBroken, VersionNotFound
+from sardonyx.errors import InvalidInput, ModelNotFound, RegistryCorrupt, RuleBroken, VersionNotFound
 from sardonyx.names import check_model_name
 from sardonyx.registry.routes import Routes, fold
 from sardonyx.registry.store import Store
@@ -68,7 +68,8 @@ class Registry:
 
     def versions(self, model: str) -> list[int]:
         """The numbers of a model's versions, ascending; empty where there is no such model."""
-        return [_number(name) for name in self._store.names(f"{_model_path(model)}/versions")]
+        folder = f"{self._path_of(model)}/versions"
+        return [_number(name, folder) for name in self._store.names(folder)]
 
     def manifest(self, model: str, version: int) -> Manifest:
         """One version's manifest.
@@ -77,7 +78,7 @@ class Registry:
             ModelNotFound, VersionNotFound: there is none.
             RegistryCorrupt: what is stored is no manifest of that version.
         """
-        path = f"{_model_path(model)}/versions/{_name(version)}"
+        path = f"{self._path_of(model)}/versions/{_name(version)}"
         data = self._store.get(path)
         if data is None:
             known = self.versions(model)
@@ -109,7 +110,7 @@ class Registry:
             manifest.version = max(versions, default=0) + 1
             manifest.artifact.CopyFrom(blob)
             manifest.create_time.GetCurrentTime()
-            path = f"{_model_path(model)}/versions/{_name(manifest.version)}"
+            path = f"{self._path_of(model)}/versions/{_name(manifest.version)}"
             if self._store.create(path, _to_json(manifest)):
                 return manifest
 
@@ -169,11 +170,11 @@ class Registry:
                 return None
             event.model, event.sequence, event.previous_digest = model, len(events) + 1, digest
             event.time.GetCurrentTime()
-            if self._store.create(f"{_model_path(model)}/events/{_name(event.sequence)}", _to_json(event)):
+            if self._store.create(f"{self._path_of(model)}/events/{_name(event.sequence)}", _to_json(event)):
                 return event
 
     def _read_events(self, model: str, after: int) -> tuple[list[Event], str]:
-        folder = f"{_model_path(model)}/events"
+        folder = f"{self._path_of(model)}/events"
         # The event before the first wanted one is read too: the chain hangs on its digest.
         names = self._store.names(folder, after=_name(after - 1) if after > 1 else None)
         events: list[Event] = []
@@ -183,16 +184,29 @@ class Registry:
             data = self._store.get(path) or b""
             event = _from_json(data, Event(), path)
             chained = event.previous_digest == digest or event.sequence == after
-            if event.sequence != expected or _number(name) != expected or event.model != model or not chained:
+            if event.sequence != expected or _number(name, folder) != expected or event.model != model or not chained:
                 raise RegistryCorrupt(f"{path} does not follow event {expected - 1}: the log was changed by hand.")
             digest, expected = hashlib.sha256(data).hexdigest(), expected + 1
             if event.sequence > after:
                 events.append(event)
         return events, digest
 
+    def _path_of(self, model: str) -> str:
+        """A model's folder.
 
-def _model_path(model: str) -> str:
-    return f"models/{check_model_name(model)}"
+        Raises:
+            InvalidInput: this is no model's name.
+            RegistryCorrupt: nor is it one, but there is such a folder.
+        """
+        try:
+            return f"models/{check_model_name(model)}"
+        except InvalidInput:
+            if model not in self.models():
+                raise
+            raise RegistryCorrupt(
+                f"The registry {self.location!r} holds a folder 'models/{model}', which is no model's name. Remove what"
+                " is not sardonyx's."
+            ) from None
 
 
 def _blob_path(digest: str) -> str:
@@ -203,11 +217,11 @@ def _name(number: int) -> str:
     return f"{number:0{_DIGITS}d}.json"
 
 
-def _number(name: str) -> int:
+def _number(name: str, folder: str) -> int:
     stem = name.removesuffix(".json")
     if not stem.isdigit():
         raise RegistryCorrupt(
-            f"The registry holds {name!r} where a number was expected. Remove what is not sardonyx's."
+            f"The registry holds '{folder}/{name}' where a number was expected. Remove what is not sardonyx's."
         )
     return int(stem)
 
@@ -221,4 +235,6 @@ def _from_json(data: bytes, message: M, path: str) -> M:
         # A later release may have written fields that this one does not know.
         return json_format.Parse(data, message, ignore_unknown_fields=True)
     except (json_format.ParseError, UnicodeDecodeError) as error:
-        raise RegistryCorrupt(f"{path} cannot be read: {error}. Restore it from a backup.") from error
+        # Some reasons are sentences, and others are not.
+        reason = str(error).rstrip(".")
+        raise RegistryCorrupt(f"{path} cannot be read: {reason}. Restore it from a backup.") from error
