@@ -442,7 +442,7 @@ def test_a_strange_folder_among_the_models_is_named(registry: Registry, tmp_path
 
     assert sorted(registry.models()) == sorted([MODEL, name])
     for act in (registry.versions, registry.events, registry.routes):
-        with pytest.raises(RegistryCorrupt, match="holds a folder 'models/.*Remove what is not sardonyx's") as caught:
+        with pytest.raises(RegistryCorrupt, match=r"holds a folder 'models/.*Remove what is not sardonyx's") as caught:
             act(name)
         assert f"{str(tmp_path)!r} holds a folder 'models/{name}'" in caught.value.message
 

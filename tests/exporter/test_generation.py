@@ -168,6 +168,8 @@ def test_what_authors_state_reaches_callers(registry: str, train: Frame, holdout
         ({"descriptions": {"zzz": "any"}}, "The model has no input 'zzz', named in descriptions."),
         ({"optional": "hour"}, "optional is the text 'hour'. Give a list of inputs: optional=['hour']."),
         ({"tolerance": -1}, "-1 is no tolerance: it would prove nothing."),
+        ({"tolerance": np.nan}, "nan is no tolerance: it would prove nothing."),
+        ({"tolerance": np.inf}, "inf is no tolerance"),
         ({"ranges": {"hour": (np.inf, None)}}, "Input 'hour' goes from inf to inf, and 120 rows"),
         ({"ranges": {"hour": 5}}, "In ranges, 'hour' has 5. Give the least and the greatest value, such as"),
         ({"ranges": {"hour": (1, 2, 3)}}, "In ranges, 'hour' has (1, 2, 3). Give the least"),
