@@ -196,7 +196,22 @@ def test_files_that_cannot_be_used_are_named_at_the_start(scene: Scene, tmp_path
 
     missing = str(tmp_path / "missing.pem")
     assert f"{missing!r} cannot be read: No such file" in refusal(scene, "--tls-cert", missing, "--tls-key", missing)
-    assert "PEM form" in refusal(scene, "--tls-cert", str(text), "--tls-key", str(pair.key))
+    assert f"--tls-cert {str(text)!r} holds no certificate in PEM form. Name the file of the server's" in refusal(
+        scene, "--tls-cert", str(text), "--tls-key", str(pair.key)
+    )
+    assert f"--tls-key {str(pair.cert)!r} holds a certificate and no private key in PEM form" in refusal(
+        scene, "--tls-cert", str(pair.cert), "--tls-key", str(pair.cert)
+    )
+    assert f"--tls-cert {str(pair.key)!r} holds a private key and no certificate in PEM form" in refusal(
+        scene, "--tls-cert", str(pair.key), "--tls-key", str(pair.key)
+    )
+    assert (
+        f"--tls-cert {str(pair.key)!r} holds a private key, and --tls-key {str(pair.cert)!r} a certificate: they are"
+        " swapped. Give each option the other's file."
+    ) in refusal(scene, "--tls-cert", str(pair.key), "--tls-key", str(pair.cert))
+    damaged = tmp_path / "damaged.pem"
+    damaged.write_bytes(pair.cert.read_bytes()[:-100] + b"\n-----END CERTIFICATE-----\n")
+    assert "is damaged" in refusal(scene, "--tls-cert", str(damaged), "--tls-key", str(pair.key))
     assert "does not fit" in refusal(scene, "--tls-cert", str(pair.cert), "--tls-key", str(other.key))
     assert "no certificates in PEM form" in refusal(scene, *pair.options, "--tls-client-ca", str(text))
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sardonyx_server.access.files import AccessFileError, read_bytes
+
+_CERTIFICATE: Final = "certificate"
+_KEY: Final = "private key"
+_HEADLINES: Final = {
+    _CERTIFICATE: re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----"),
+    _KEY: re.compile(rb"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +52,49 @@ def read_pems(files: TlsFiles) -> Pems:
         AccessFileError: one is missing or no PEM, or the key does not fit the certificate.
     """
     pems = Pems(read_bytes(files.cert), read_bytes(files.key), read_bytes(files.client_ca) if files.client_ca else None)
-    _check_pair(files)
+    _check_pair(files, pems)
     if pems.client_ca is not None:
         _check_roots(files.client_ca, pems.client_ca)
     return pems
 
 
-def _check_pair(files: TlsFiles) -> None:
+def _check_pair(files: TlsFiles, pems: Pems) -> None:
     """OpenSSL judges; gRPC itself would accept anything, and fail each handshake."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.cert, files.key, password=_refuse_password)
     except ssl.SSLError as error:
-        raise AccessFileError(_reason_of(files, error)) from None
+        raise AccessFileError(_reason_of(files, pems, error)) from None
     except ValueError:
         raise AccessFileError(f"The key in {files.key!r} is encrypted. Give one without a password.") from None
     except OSError as error:
         raise AccessFileError(f"{files.cert!r} and {files.key!r} cannot be read: {error.strerror}.") from None
 
 
-def _reason_of(files: TlsFiles, error: ssl.SSLError) -> str:
+def _reason_of(files: TlsFiles, pems: Pems, error: ssl.SSLError) -> str:
+    """What is wrong of a pair; OpenSSL itself says little more than that something is."""
+    in_cert, in_key = _kinds(pems.cert), _kinds(pems.key)
+    if in_cert == {_KEY} and in_key == {_CERTIFICATE}:
+        return (
+            f"--tls-cert {files.cert!r} holds a private key, and --tls-key {files.key!r} a certificate: they are"
+            " swapped. Give each option the other's file."
+        )
+    for option, path, kinds, wanted in (
+        ("--tls-cert", files.cert, in_cert, _CERTIFICATE),
+        ("--tls-key", files.key, in_key, _KEY),
+    ):
+        if wanted not in kinds:
+            found = f"a {kinds.pop()} and " if kinds else ""
+            return f"{option} {path!r} holds {found}no {wanted} in PEM form. Name the file of the server's {wanted}."
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"The key in {files.key!r} does not fit the certificate in {files.cert!r}. Give both of one pair."
-    return f"{files.cert!r} and {files.key!r} are no certificate and key in PEM form ({error.reason}). Name PEM files."
+    return (
+        f"The certificate in {files.cert!r} or the key in {files.key!r} is damaged. Copy them from their source again."
+    )
+
+
+def _kinds(pem: bytes) -> set[str]:
+    """What a file holds, by its headlines."""
+    return {kind for kind, headline in _HEADLINES.items() if headline.search(pem)}
 
 
 def _refuse_password() -> str:
