@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sardonyx.serving.v1 import model_service_pb2 as serving
 from sardonyx_server.call import SERVER_TIMING
+from sardonyx_server.check import Checked, Report
 from sardonyx_server.log import LOG, set_up_logging
 from sardonyx_server.telemetry import timing
 from sardonyx_server.telemetry.metrics.names import METRICS, Kind
@@ -104,6 +105,13 @@ def test_the_trailer_is_as_it_is_written() -> None:
     key, value = timing.trailer((21_000, 0, 34_000, 9_000))
     assert f"{key}: {value}\n" in TEXT
     assert f"`{SERVER_TIMING}: 1`" in TEXT
+
+
+def test_every_field_of_a_check_is_in_its_table() -> None:
+    """What `check --json` prints is described, field by field."""
+    report = Report("registry", [Checked("model", 1, ["live"], "ready")], []).as_data()
+    assert set(table("field of the report")) == report.keys()
+    assert list(table("field of a version")) == list(report["versions"][0])
 
 
 def test_every_method_of_model_service_is_in_the_table() -> None:
