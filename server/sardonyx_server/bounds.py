@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sardonyx.errors import InvalidInput, Violation
+from sardonyx_server.protobuf import DELIMITED, read_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
 #: Messages below are not counted: read, they take 50 MiB at most.
 COUNTED_BYTES_MIN: Final = 1 << 20
@@ -28,12 +29,7 @@ _INPUTS: Final = 5
 _OUTPUTS: Final = 6
 _SHAPE: Final = 3
 _CONTENTS: Final = 5
-
-_VARINT: Final = 0
-_DELIMITED: Final = 2
-#: Bytes of the wire types whose size is fixed.
-_FIXED: Final = {1: 8, 5: 4}
-_VARINT_BYTES_MAX: Final = 10
+_RAW: Final = 7
 
 
 class Bounds(NamedTuple):
@@ -48,85 +44,70 @@ class Bounds(NamedTuple):
     text_bytes_max: int
 
 
-class _Field(NamedTuple):
-    """A field of a message, and where its payload lies."""
+def divide(data: bytes) -> tuple[bytes, Sequence[bytes] | None]:
+    """Count the parts of a ModelInferRequest, and take the raw contents of a large one out.
 
-    number: int
-    start: int
-    end: int
+    protobuf would copy them to where only Python's own copy gets them from.
 
-
-def check_parts(data: bytes) -> None:
-    """Count the parts of a ModelInferRequest.
+    Returns:
+        What is left for protobuf to read, and the raw contents; None where they are still in it.
 
     Raises:
-        InvalidInput: there are more than any model takes, or the bytes are no message.
+        InvalidInput: there are more parts than any model takes, or the bytes are no message.
     """
     if len(data) < COUNTED_BYTES_MIN:
-        return
-    parts = typed_bytes = 0
+        return data, None
+    count = _Count()
+    rest: list[bytes] = []
+    raw: list[bytes] = []
+    position, kept, end = 0, 0, len(data)
     try:
-        for field in _walk(data):
-            parts += 1
-            typed_bytes += field.end - field.start if field.number == _CONTENTS else 0
-            _check(field, parts, typed_bytes)
+        while position < end:
+            begin = position
+            number, wire, start, position = read_field(data, begin, end)
+            count.add()
+            if wire != DELIMITED:
+                continue
+            if number == _RAW:
+                rest.append(data[kept:begin])
+                raw.append(data[start:position])
+                kept = position
+            elif number in (_INPUTS, _OUTPUTS):
+                count.add_tensor(data, start, position, is_input=number == _INPUTS)
     except IndexError:
         raise _refused("request", "these bytes are no inference.ModelInferRequest. Compile its .proto.") from None
+    rest.append(data[kept:])
+    return b"".join(rest), raw
 
 
-def _walk(data: bytes) -> Iterator[_Field]:
-    """The fields of a request and those of its tensors; the latter alone have numbers of their own here."""
-    for field in _fields(data, 0, len(data)):
-        if field.number in (_INPUTS, _OUTPUTS):
-            yield field._replace(number=0)
-            inner = _fields(data, field.start, field.end)
-            yield from inner if field.number == _INPUTS else (each._replace(number=0) for each in inner)
-        else:
-            yield field._replace(number=0)
+class _Count:
+    """Of the fields of a request and of its tensors."""
 
+    def __init__(self) -> None:
+        self._parts = 0
+        self._typed_bytes = 0
 
-def _check(field: _Field, parts: int, typed_bytes: int) -> None:
-    if parts > PARTS_MAX:
-        raise _refused("request", f"it has more than {PARTS_MAX} fields. Send fewer inputs and parameters.")
-    if field.number == _SHAPE and field.end - field.start > SHAPE_BYTES_MAX:
-        raise _refused("inputs.shape", "it has more dimensions than any input. Send [rows] or [rows, width].")
-    if typed_bytes > TYPED_BYTES_MAX:
-        most = f"more than {TYPED_BYTES_MAX} bytes of typed contents"
-        raise _refused("inputs.contents", f"{most}. Send raw_input_contents, or fewer rows at a time.")
+    def add(self) -> None:
+        """Count a field."""
+        self._parts += 1
+        if self._parts > PARTS_MAX:
+            raise _refused("request", f"it has more than {PARTS_MAX} fields. Send fewer inputs and parameters.")
 
+    def add_tensor(self, data: bytes, position: int, end: int, *, is_input: bool) -> None:
+        """Count the fields of a tensor; those of an output are looked at no further."""
+        while position < end:
+            number, _, start, position = read_field(data, position, end)
+            self.add()
+            if is_input and number == _SHAPE and position - start > SHAPE_BYTES_MAX:
+                raise _refused("inputs.shape", "it has more dimensions than any input. Send [rows] or [rows, width].")
+            if is_input and number == _CONTENTS:
+                self._add_contents(position - start)
 
-def _fields(data: bytes, position: int, end: int) -> Iterator[_Field]:
-    """The fields of a message.
-
-    Raises:
-        IndexError: it is cut off, or written as no message of today is.
-    """
-    while position < end:
-        tag, position = read_varint(data, position)
-        start, wire = position, tag & 7
-        if wire == _DELIMITED:
-            length, start = read_varint(data, position)
-            position = start + length
-        elif wire == _VARINT:
-            _, position = read_varint(data, position)
-        elif wire in _FIXED:
-            position += _FIXED[wire]
-        else:
-            raise IndexError
-        if position > end:
-            raise IndexError
-        yield _Field(tag >> 3, start, position)
-
-
-def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """A varint, and where it ends."""
-    value = 0
-    for count in range(_VARINT_BYTES_MAX):
-        byte = data[position + count]
-        value |= (byte & 0x7F) << 7 * count
-        if byte < 0x80:
-            return value, position + count + 1
-    raise IndexError
+    def _add_contents(self, size: int) -> None:
+        self._typed_bytes += size
+        if self._typed_bytes > TYPED_BYTES_MAX:
+            most = f"more than {TYPED_BYTES_MAX} bytes of typed contents"
+            raise _refused("inputs.contents", f"{most}. Send raw_input_contents, or fewer rows at a time.")
 
 
 def _refused(field: str, description: str) -> InvalidInput:

@@ -60,13 +60,18 @@ class Decoder:
         self._plans = {tensor.name: Plan.of(tensor, binding, bounds) for tensor, binding in pairs}
         self._ordered = list(self._plans.values())
 
-    def decode(self, request: ModelInferRequest) -> Decoded:
+    def decode(self, request: ModelInferRequest, contents: Sequence[bytes] | None = None) -> Decoded:
         """Check a request and read its tensors.
+
+        Args:
+            request: the message.
+            contents: its raw contents, where they were taken out of it.
 
         Raises:
             InvalidInput: something is wrong; every input that is wrong is named, with the rows at fault.
         """
-        return self._read_usual(request) or self._examine(request)
+        raw = request.raw_input_contents if contents is None else contents
+        return self._read_usual(request, raw) or self._examine(request, raw)
 
     @property
     def names(self) -> Set[str]:
@@ -103,9 +108,9 @@ class Decoder:
         feed.update((plan.tensor, plan.missing(rows)) for plan in self._ordered if plan.tensor not in feed)
         return Decoded(feed, rows, raw=False)
 
-    def _read_usual(self, request: ModelInferRequest) -> Decoded | None:
+    def _read_usual(self, request: ModelInferRequest, raw: Sequence[bytes]) -> Decoded | None:
         """A request as clients write it; None where anything needs a second look."""
-        raw, tensors = request.raw_input_contents, request.inputs
+        tensors = request.inputs
         if not len(raw) == len(tensors) == len(self._ordered):
             return None
         feed: dict[str, Array] = {}
@@ -120,10 +125,9 @@ class Decoder:
             feed[plan.tensor] = values
         return Decoded(feed, rows, True)
 
-    def _examine(self, request: ModelInferRequest) -> Decoded:
+    def _examine(self, request: ModelInferRequest, raw: Sequence[bytes]) -> Decoded:
         """Any request: what is wrong with it is collected, and said at once."""
-        raw = request.raw_input_contents
-        violations = _raw_violations(request) if raw else []
+        violations = _raw_violations(request, raw) if raw else []
         if violations:
             raise InvalidInput(violations)
         feed: dict[str, Array] = {}
@@ -231,12 +235,12 @@ def _has_contents(request: ModelInferRequest) -> bool:
     return any(tensor.HasField("contents") for tensor in request.inputs)
 
 
-def _raw_violations(request: ModelInferRequest) -> list[Violation]:
+def _raw_violations(request: ModelInferRequest, raw: Sequence[bytes]) -> list[Violation]:
     """What can be wrong with raw contents as a whole."""
     if _has_contents(request):
         return [Violation("raw_input_contents", "raw and typed contents are mixed. Send one of the two.")]
-    if len(request.raw_input_contents) != len(request.inputs):
-        count = f"{len(request.raw_input_contents)} entries for {len(request.inputs)} inputs"
+    if len(raw) != len(request.inputs):
+        count = f"{len(raw)} entries for {len(request.inputs)} inputs"
         return [Violation("raw_input_contents", f"{count}. Send one for each, in the same order.")]
     return []
 

@@ -18,7 +18,7 @@ from sardonyx.registry.v1 import manifest_pb2
 from sardonyx.serving.v1 import model_service_pb2 as serving
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.tokens import Role, Token, read_tokens
-from sardonyx_server.bounds import COUNTED_BYTES_MIN, check_parts
+from sardonyx_server.bounds import COUNTED_BYTES_MIN, divide
 from server.scene import (
     CLASSIFIER,
     DATATYPES,
@@ -311,14 +311,19 @@ def test_the_count_of_parts_agrees_with_the_parser(data: bytes) -> None:
     """What the parser reads is counted to its end, so nothing is hidden from the count; groups alone are refused."""
     padded = oip.ModelInferRequest(raw_input_contents=[bytes(COUNTED_BYTES_MIN)]).SerializeToString() + data
     try:
-        oip.ModelInferRequest.FromString(padded)
+        whole = oip.ModelInferRequest.FromString(padded)
     except DecodeError:
         return
     try:
-        check_parts(padded)
+        rest, contents = divide(padded)
     except InvalidInput as error:
         refused = error.message
         assert "are no inference.ModelInferRequest" in refused
+    else:
+        # And nothing is lost by taking the raw contents out.
+        assert contents == list(whole.raw_input_contents)
+        del whole.raw_input_contents[:]
+        assert oip.ModelInferRequest.FromString(rest) == whole
 
 
 def test_what_is_right_is_answered(channel: grpc.Channel) -> None:
@@ -326,4 +331,4 @@ def test_what_is_right_is_answered(channel: grpc.Channel) -> None:
     for raw in (True, False):
         assert infer(channel, classifier_request(frame_of(seed=3, rows=2), raw=raw)).model_name == CLASSIFIER
     with pytest.raises(SardonyxError):
-        check_parts(b"\x2a\x00" * COUNTED_BYTES_MIN)
+        divide(b"\x2a\x00" * COUNTED_BYTES_MIN)

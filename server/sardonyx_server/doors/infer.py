@@ -24,7 +24,7 @@ from sardonyx.oip.messages import (
     ModelStreamInferResponse,
 )
 from sardonyx.telemetry import SPAN_MODEL_INFER, SPAN_MODEL_STREAM_INFER
-from sardonyx_server.bounds import check_parts
+from sardonyx_server.bounds import divide
 from sardonyx_server.call import AGENTS_MAX, ROUTING_KEY, Call, read_call
 from sardonyx_server.doors.stream import pipe
 from sardonyx_server.protobuf import delimited
@@ -107,12 +107,22 @@ class InferDoor(grpc.GenericRpcHandler):
 class InferQuestion:
     """A ModelInferRequest."""
 
-    __slots__ = ("_positions", "_predictions", "_raw", "_request", "model", "prediction_id", "routing_key", "selector")
+    __slots__ = (
+        "_contents",
+        "_positions",
+        "_predictions",
+        "_raw",
+        "_request",
+        "model",
+        "prediction_id",
+        "routing_key",
+        "selector",
+    )
     id_field = "id"
 
     def __init__(self, data: bytes) -> None:
-        check_parts(data)
-        self._request = request = parse(data, ModelInferRequest)
+        rest, self._contents = divide(data)
+        self._request = request = parse(rest, ModelInferRequest)
         self.model = request.model_name
         self.selector = request.model_version
         self.prediction_id = request.id
@@ -129,7 +139,7 @@ class InferQuestion:
         """The arrays by graph tensor, how many rows, and whose they are; InvalidInput names all that is wrong."""
         outputs = self._request.outputs
         self._positions = served.encoder.requested(outputs) if outputs else served.encoder.all
-        feed, rows, self._raw = served.decoder.decode(self._request)
+        feed, rows, self._raw = served.decoder.decode(self._request, self._contents)
         return feed, rows, None if self._predictions is None else coalesced.read(self._predictions, rows)
 
     def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:

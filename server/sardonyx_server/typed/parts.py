@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sardonyx.errors import InvalidInput, Violation
 from sardonyx.interface import dtype_of
-from sardonyx_server.bounds import PARTS_MAX, read_varint
-from sardonyx_server.protobuf import delimited
+from sardonyx_server.bounds import PARTS_MAX
+from sardonyx_server.protobuf import DELIMITED, delimited, read_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,9 +31,6 @@ LONG_BYTES_MIN: Final = 1 << 12
 _INPUTS: Final = 1
 _INPUTS_TAG: Final = b"\x0a"
 _UNKNOWN: Final = 0
-_VARINT, _DELIMITED = 0, 2
-#: Bytes of the wire types whose size is fixed.
-_FIXED: Final = {1: 8, 5: 4}
 
 
 class _Part(NamedTuple):
@@ -105,7 +102,7 @@ class Parts:
         times = 0
         try:
             while position < end:
-                part = _field(data, position, end)
+                part = _part(data, position, end)
                 position = part.end
                 _take(left, _UNKNOWN)
                 if part.number == _INPUTS:
@@ -132,11 +129,11 @@ def _count(data: bytes, position: int, end: int, left: dict[int, int]) -> list[_
     long = []
     while position < end:
         tag = data[position]
-        if tag < 0x80 and tag & 7 == _DELIMITED and data[position + 1] < 0x80:
+        if tag < 0x80 and tag & 7 == DELIMITED and data[position + 1] < 0x80:
             # A short text, of which there may be many.
             number, position = tag >> 3, position + 2 + data[position + 1]
         else:
-            part = _field(data, position, end)
+            part = _part(data, position, end)
             number, position = part.number, part.end
             if part.end - part.start >= LONG_BYTES_MIN:
                 long.append(part)
@@ -153,26 +150,10 @@ def _take(left: dict[int, int], number: int) -> None:
         raise _refused("it has more parts than any version of the model takes. Send fewer rows at a time.")
 
 
-def _field(data: bytes, begin: int, end: int) -> _Part:
-    """A field, and where its payload lies.
-
-    Raises:
-        IndexError: it is cut off, or written as no message of today is.
-    """
-    tag, position = read_varint(data, begin)
-    start, wire = position, tag & 7
-    if wire == _DELIMITED:
-        length, start = read_varint(data, position)
-        position = start + length
-    elif wire == _VARINT:
-        _, position = read_varint(data, position)
-    elif wire in _FIXED:
-        position += _FIXED[wire]
-    else:
-        raise IndexError
-    if position > end:
-        raise IndexError
-    return _Part(tag >> 3, begin, start, position)
+def _part(data: bytes, begin: int, end: int) -> _Part:
+    """A field; raises IndexError where the bytes are none."""
+    number, _, start, stop = read_field(data, begin, end)
+    return _Part(number, begin, start, stop)
 
 
 def _refused(description: str) -> InvalidInput:
