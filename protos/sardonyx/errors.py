@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,6 +51,10 @@ class SardonyxError(Exception):
     def message(self) -> str:
         """The error's text for a person."""
         return str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is copied, and sent to another process: most make their message of what they are given."""
+        return _made, (type(self), self.args), self.__dict__
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +214,14 @@ class InternalError(SardonyxError):
 
 def again(error: SardonyxError) -> SardonyxError:
     """An equal error: one that several callers get is not to be raised twice, for each adds its own traceback."""
-    twin = type(error).__new__(type(error), *error.args)
+    twin = _made(type(error), error.args)
     twin.__dict__.update(error.__dict__)
     return twin
+
+
+def _made(kind: type[SardonyxError], args: tuple[Any, ...]) -> SardonyxError:
+    """An error of that kind and message, as it is before its attributes are set."""
+    return kind.__new__(kind, *args)
 
 
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from client import plain
@@ -185,6 +186,37 @@ def test_numbers_of_any_type_are_numbers(kind: Kind) -> None:
         for timeout_s in times:
             assert client.predict(MODEL, {"x": 1.0}, version=version, timeout_s=timeout_s).outputs["value"] == [2.0]
         client.close()
+
+
+@both
+def test_what_is_no_table_is_told_what_is(kind: Kind) -> None:
+    """A row of a DataFrame, and all else that has no columns, with the names that are wanted."""
+    with plain.running(Plain()) as address:
+        client = kind(address)
+        for data in (pd.Series({"x": 1.0}), np.ones(1), None, 7, "x", iter([{"x": 1.0}])):
+            with pytest.raises(InvalidInput, match=r"takes named columns \(x\): give a DataFrame, a dict or dicts"):
+                client.predict(MODEL, data)
+        with pytest.raises(InvalidInput, match=r"A row of a DataFrame is a dict by its to_dict\(\)"):
+            client.predict(MODEL, pd.Series({"x": 1.0}))
+        assert client.predict(MODEL, pd.Series({"x": 1.0}).to_dict()).outputs["value"] == [2.0]
+        client.close()
+
+
+@pytest.mark.parametrize("wrong", [{"a": 1}, [{"a": 1}], [1.0, 2.0], [[1.0, 2.0]], [], "x", None])
+def test_what_is_no_matrix_is_told_what_is(calling: Client | Blocking, wrong: Any) -> None:
+    """A model that takes an array says its shape, whatever it was given."""
+    with pytest.raises(InvalidInput, match=r"expected an array of shape \[rows, 3\], got"):
+        calling.predict(REGRESSOR, wrong)
+
+
+def test_another_event_loop_needs_another_client() -> None:
+    """A client that is used in a second loop says so: its connections belong to the first."""
+    with plain.running(Plain()) as address:
+        client = AsyncClient(address)
+        assert asyncio.run(client.predict(MODEL, {"x": 1.0})).outputs["value"] == [2.0]
+        for call in (lambda: client.predict(MODEL, {"x": 1.0}), client.ready, lambda: client.describe(MODEL)):
+            with pytest.raises(InvalidInput, match="in another event loop"):
+                asyncio.run(call())
 
 
 @both

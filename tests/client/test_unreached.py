@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
@@ -98,6 +99,7 @@ def test_a_mistake_with_tls_is_said(
     assert said in error.message
     assert error.details not in error.message
     assert error.address == address
+    assert vars(copy.copy(error)) == vars(error)
     assert code_of(error) is grpc.StatusCode.UNAVAILABLE
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +110,13 @@ def test_an_error_comes_back_as_it_was_sent(
 ) -> None:
     """Through a real server and client, an error keeps its class, its message and its attributes."""
     _same(_received(fail(error)), error)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_may_be_copied_and_sent_to_another_process(error: errors.SardonyxError) -> None:
+    """Its message is not made into another one, and it keeps what it knows."""
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301
+        _same(twin, error)
 
 
 def test_every_class_that_crosses_the_wire_is_tried() -> None:

@@ -15,7 +15,7 @@ from sardonyx.client.caller import Caller, Prediction, Question, Request, Respon
 from sardonyx.client.coalescing import CALL_BYTES_MAX, CALL_ROWS_MAX, TIMEOUT_S_MIN, Coalescer
 from sardonyx.client.outcomes import OutcomeReport, batches, check
 from sardonyx.client.retry import Retry
-from sardonyx.errors import InvalidInput, SardonyxError
+from sardonyx.errors import InvalidInput, SardonyxError, Violation
 from sardonyx.oip import messages as oip
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 class _AsyncCaller(Caller[grpc.aio.Channel]):
     """Makes unary calls, and makes them again where that is safe."""
 
+    #: Whose it is, from its first call on.
+    _loop: asyncio.AbstractEventLoop | None = None
+
     async def close(self) -> None:
         """Close the connections, for good; safe to repeat. Calls on their way end with Unavailable."""
         self._closed = True
@@ -55,6 +58,7 @@ class _AsyncCaller(Caller[grpc.aio.Channel]):
         deadline: Deadline,
         metadata: Metadata | None = None,
     ) -> Response:
+        self._check_loop()
         question = Question(method, request, deadline, self._metadata(metadata))
         retry = Retry(deadline, self._budget)
         while True:
@@ -65,6 +69,14 @@ class _AsyncCaller(Caller[grpc.aio.Channel]):
             except SardonyxError as error:
                 wait_s = self._wait_s(retry, question, error)
             await asyncio.sleep(wait_s)
+
+    def _check_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        if self._loop is not loop:
+            other = "it made its first call in another event loop. Make one in each, such as in each asyncio.run()."
+            raise InvalidInput([Violation("client", other)])
 
     async def _ask(self, question: Question[Request, Response], link: Link) -> Response:
         method = question.method

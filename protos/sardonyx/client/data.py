@@ -94,15 +94,15 @@ def _columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
 def _matrix(data: Any, tensor: TensorInfo) -> Array:
     values = data[tensor.name] if isinstance(data, Mapping) and tensor.name in data else data
     given = np.atleast_2d(_as_given(values))
+    if given.ndim != 2 or given.shape[1] != tensor.width or not len(given):
+        found = list(np.shape(values))
+        expected = f"expected an array of shape [rows, {tensor.width}], got {found}."
+        raise InvalidInput([Violation(f"inputs[{tensor.name}].shape", expected)])
     violations: list[Violation] = []
     matrix: Array = _to_number(given.ravel(), tensor, violations).reshape(given.shape)
     if violations:
         row = (violations[0].row or 0) // max(1, tensor.width)
         raise InvalidInput([Violation(violations[0].field, violations[0].description, row)])
-    if matrix.ndim != 2 or matrix.shape[1] != tensor.width or not len(matrix):
-        found = list(np.shape(values))
-        expected = f"expected an array of shape [rows, {tensor.width}], got {found}."
-        raise InvalidInput([Violation(f"inputs[{tensor.name}].shape", expected)])
     return matrix
 
 
@@ -117,9 +117,9 @@ def _raw_columns(data: Any, info: ModelInfo) -> Mapping[str, Any]:
     if isinstance(data, Sequence) and not data:
         raise InvalidInput([Violation("inputs", "there are no rows. Give one at least.")])
     names = ", ".join(tensor.name for tensor in info.inputs)
-    raise InvalidInput(
-        [Violation("inputs", f"model {info.name!r} takes named columns ({names}): give a DataFrame, a dict or dicts.")]
-    )
+    series = " A row of a DataFrame is a dict by its to_dict()." if hasattr(data, "to_dict") else ""
+    expected = f"model {info.name!r} takes named columns ({names}): give a DataFrame, a dict or dicts.{series}"
+    raise InvalidInput([Violation("inputs", expected)])
 
 
 def _from_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
