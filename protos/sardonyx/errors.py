@@ -229,7 +229,8 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
     names = list(known)
     if len(name) > _NEAREST_LENGTH_MAX or len(names) > _NEAREST_NAMES_MAX:
         return ()
-    return tuple(difflib.get_close_matches(name, names, n=limit, cutoff=0.5))
+    folded = {each.casefold(): each for each in names}
+    return tuple(folded[each] for each in difflib.get_close_matches(name.casefold(), folded, n=limit, cutoff=0.5))
 
 
 def _quoted(text: str) -> str:

@@ -202,6 +202,19 @@ def test_what_is_no_table_is_told_what_is(kind: Kind) -> None:
         client.close()
 
 
+@both
+def test_a_column_that_is_none_is_told_so(kind: Kind) -> None:
+    """One value beside columns, and a column of columns."""
+    with plain.running(Plain()) as address:
+        client = kind(address)
+        for data, found in (({"x": np.ones((2, 2))}, r"shape \[2, 2\]"), ([{"x": [[1.0]]}], r"shape \[1, 1, 1\]")):
+            with pytest.raises(InvalidInput, match=rf"inputs\[x\].shape: expected one value a row, got {found}"):
+                client.predict(MODEL, data)
+        with pytest.raises(InvalidInput, match=r"inputs\[X\]: model 'double' has no such input. Did you mean 'x'\?"):
+            client.predict(MODEL, {"X": 1.0})
+        client.close()
+
+
 @pytest.mark.parametrize("wrong", [{"a": 1}, [{"a": 1}], [1.0, 2.0], [[1.0, 2.0]], [], "x", None])
 def test_what_is_no_matrix_is_told_what_is(calling: Client | Blocking, wrong: Any) -> None:
     """A model that takes an array says its shape, whatever it was given."""

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from client import plain
 from client.plain import MODEL, Plain
 from sardonyx import AsyncClient, Client, Tls
 from sardonyx.client import Unreachable
-from sardonyx.errors import DeadlineExceeded, SardonyxError, Unavailable
+from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Unavailable
 from sardonyx.status import code_of
 from server.sink import free_port
 
@@ -189,3 +190,27 @@ def test_what_a_server_says_itself_is_left_alone() -> None:
     with plain.running(Plain(refusal=grpc.StatusCode.UNAVAILABLE)) as address:
         error = _block(address)
     assert (type(error), error.message) == (Unavailable, "not here, not now")
+
+
+@both
+def test_a_call_that_another_server_takes_is_said(failure: Callable[..., SardonyxError]) -> None:
+    """Who asks for predictions where there are none is told whose address to look for."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        error = failure(address)
+    finally:
+        server.stop(grace=None).wait()
+    assert error.message.startswith(f"{address} does not take this call: Method not found. Ask sardonyx-server")
+
+
+@both
+def test_too_much_metadata_is_said_at_once(failure: Callable[..., SardonyxError]) -> None:
+    """What a server refuses for its length is the caller's to shorten, and is not sent again."""
+    server = Plain()
+    with plain.running(server) as address:
+        error = failure(address, token="x" * 100_000)
+    assert isinstance(error, InvalidInput)
+    assert error.message.startswith("metadata: ")
+    assert error.message.endswith("Send less of it.")

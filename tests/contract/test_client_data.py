@@ -99,3 +99,10 @@ def test_what_may_be_left_out_is_missing() -> None:
         assert np.isnan(columns["wind"]).tolist() == [True, True]
     with pytest.raises(InvalidInput, match="x"):
         columns_of({"wind": [1.0]}, info)
+
+
+def test_one_value_beside_columns_is_no_column() -> None:
+    """It is named and shown: whether it holds for all rows is the caller's to say."""
+    info = ModelInfo("m", (), (TensorInfo("x", "FP64", 0), TensorInfo("y", "INT64", 0)), (), (), {})
+    with pytest.raises(InvalidInput, match=r"^inputs\[y\]\.shape: expected one value a row, got 7 alone\.$"):
+        columns_of({"x": [1.0, 2.0], "y": 7}, info)

@@ -117,8 +117,8 @@ class AsyncClient(_AsyncCaller):
     """Asks sardonyx-servers, or any servers of the Open Inference Protocol v2, for predictions.
 
     Connects at the first call. Belongs to one event loop, where any number of tasks may use it: the predictions that
-    they wait for at the same time share requests to a sardonyx-server, which nobody notices but by the speed. The
-    arguments are those of ``Caller``.
+    they wait for at the same time share requests to a sardonyx-server, which nobody notices but by the speed.
+    ``__init__`` tells the arguments.
     """
 
     async def close(self) -> None:
@@ -241,7 +241,7 @@ class AsyncClient(_AsyncCaller):
 class AsyncOutcomes(_AsyncCaller):
     """Reports to sardonyx-monitor what really happened.
 
-    The address is that of the monitor's OTLP port; the arguments are those of ``Caller``.
+    The address is that of the monitor's OTLP port; ``__init__`` tells the arguments.
     """
 
     async def report(

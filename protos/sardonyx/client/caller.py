@@ -113,26 +113,7 @@ class Prediction:
 
 
 class Caller(Generic[Channel]):
-    """Calls one or more servers, and opens a connection when it first calls over it.
-
-    Args:
-        address: ``host:port``, several of them separated by commas, or a sequence of them. Calls take turns; an
-            address that cannot be reached is left alone for a while.
-        timeout_s: how long a call may take in all, its repetitions included.
-        connections: how many to each address. A server's workers share its port by connections.
-        tls: speak TLS; None: plain text.
-        token: what the server knows the caller by, sent with every call.
-        caller: a name for whoever calls, such as ``checkout``: traces and the monitor's page show who calls which
-            interface, and nobody retires one that is called. A server that asks for tokens goes by the token's name.
-        allow_insecure_token: send the token in plain text to another machine.
-        hedge_after_s: ask again, at another address where there is one, when there has been no answer for so long; the
-            first answer counts and the other call is cancelled. None: never. It is for reads that must not wait for a
-            slow server, and costs load: it spends of the budget for repetitions. Both calls carry the same id, so
-            telemetry may hold that prediction twice.
-
-    Raises:
-        InvalidInput: one of these is none; the message says which.
-    """
+    """Calls one or more servers, and opens a connection when it first calls over it."""
 
     def __init__(
         self,
@@ -146,6 +127,27 @@ class Caller(Generic[Channel]):
         allow_insecure_token: bool = False,
         hedge_after_s: float | None = None,
     ) -> None:
+        """Say where to call, and how.
+
+        Args:
+            address: ``host:port``, or gRPC's ``dns:`` and ``unix:`` targets; several of them separated by commas, or a
+                sequence of them. Calls take turns; an address that cannot be reached is left alone for a while.
+            timeout_s: how long a call may take in all, its repetitions included.
+            connections: how many to each address. A server's workers share its port by connections.
+            tls: speak TLS; None: plain text.
+            token: what the server knows the caller by, sent with every call.
+            caller: a name for whoever calls, such as ``checkout``: traces and the monitor's page show who calls which
+                interface, and nobody retires one that is called. A server that asks for tokens goes by the token's
+                name.
+            allow_insecure_token: send the token in plain text to another machine.
+            hedge_after_s: ask again, at another address where there is one, when there has been no answer for so long;
+                the first answer counts and the other call is cancelled. None: never. It is for reads that must not wait
+                for a slow server, and costs load: it spends of the budget for repetitions. Both calls carry the same
+                id, so telemetry may hold that prediction twice.
+
+        Raises:
+            InvalidInput: one of these is none; the message says which.
+        """
         addresses = targets(address)
         if not 0 < whole("connections", connections, _CONNECTIONS) <= CONNECTIONS_MAX:
             raise InvalidInput([Violation("connections", f"expected {_CONNECTIONS}, got {connections!r}.")])
@@ -193,7 +195,7 @@ class Caller(Generic[Channel]):
 
     def _error(self, question: Question[Any, Any], link: Link, raised: grpc.RpcError) -> SardonyxError:
         """What gRPC raised, as an error of ours; what it says of the address is remembered."""
-        error = calls.error_of(raised, question.deadline.timeout_s, self._balancer.silent())
+        error = calls.error_of(raised, question.deadline.timeout_s, link.address, self._balancer.silent())
         if calls.unreachable(raised, error):
             self._balancer.failed(link)
             error = explained(error.message, link.address, self._tls, self._balancer.silent()) or error

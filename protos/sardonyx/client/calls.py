@@ -10,7 +10,7 @@ import grpc
 from sardonyx import status
 from sardonyx.client.arguments import check_kind, pairs
 from sardonyx.client.retry import late
-from sardonyx.errors import AccessDenied, InvalidInput, ServerDraining, Unavailable, Violation
+from sardonyx.errors import AccessDenied, InvalidInput, SardonyxError, ServerDraining, Unavailable, Violation
 from sardonyx.monitor.v1 import outcome_service_pb2 as outcomes_pb
 from sardonyx.oip import messages as oip
 from sardonyx.prediction_id import ID_LENGTH_MAX, RandomIds
@@ -18,14 +18,15 @@ from sardonyx.prediction_id import ID_LENGTH_MAX, RandomIds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sardonyx.errors import SardonyxError
-
     #: Metadata as callers give it.
     GivenMetadata = Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]]
 
 #: How gRPC refuses a message by its size, in C and in Go, with the code of a server that is short of something: but
 #: such a message will not become smaller by waiting.
 _TOO_LARGE: Final = "larger than max"
+_TOO_LONG: Final = "metadata size exceeds"
+#: Whose address is which.
+_WHERE: Final = "Ask sardonyx-server for predictions, and report outcomes to sardonyx-monitor: check the address."
 
 _RANDOM_IDS: Final = RandomIds()
 
@@ -70,13 +71,26 @@ REPORT_OUTCOMES: Final[Method[outcomes_pb.ReportOutcomesRequest, outcomes_pb.Rep
 )
 
 
-def error_of(error: grpc.RpcError, timeout_s: float, silent: Sequence[str] = ()) -> SardonyxError:
-    """The error that a caller gets for what gRPC raised, where some addresses have not answered yet."""
+def error_of(error: grpc.RpcError, timeout_s: float, address: str, silent: Sequence[str]) -> SardonyxError:
+    """The error that a caller gets for what gRPC raised.
+
+    Args:
+        error: gRPC's.
+        timeout_s: how long the caller waited.
+        address: where the call went.
+        silent: addresses that have not answered yet.
+    """
     code, message, trailers = error.code(), error.details() or "", error.trailing_metadata() or ()
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not status.has_details(trailers):
-        return late(timeout_s, silent)
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message and not status.has_details(trailers):
-        return InvalidInput([Violation("request", f"{message}. Send fewer rows at a time.")])
+    if not status.has_details(trailers):
+        match code:
+            case grpc.StatusCode.DEADLINE_EXCEEDED:
+                return late(timeout_s, silent)
+            case grpc.StatusCode.RESOURCE_EXHAUSTED if _TOO_LARGE in message:
+                return InvalidInput([Violation("request", f"{message}. Send fewer rows at a time.")])
+            case grpc.StatusCode.RESOURCE_EXHAUSTED if _TOO_LONG in message:
+                return InvalidInput([Violation("metadata", f"{message}. Send less of it.")])
+            case grpc.StatusCode.UNIMPLEMENTED:
+                return SardonyxError(f"{address} does not take this call: {message.rstrip('.!')}. {_WHERE}")
     return status.from_rpc(code, message, trailers)
 
 

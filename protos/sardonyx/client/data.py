@@ -76,10 +76,10 @@ def _columns_of(data: Any, info: ModelInfo) -> dict[str, Array]:
     columns = {
         tensor.name: _column(raw[tensor.name], tensor, violations) for tensor in info.inputs if tensor.name in raw
     }
-    lengths = {name: len(values) for name, values in columns.items()}
+    lengths = {name: len(values) for name, values in columns.items() if values.ndim}
     if len(set(lengths.values())) > 1:
         violations.append(Violation("inputs", f"the columns have different lengths: {lengths}. Give one value a row."))
-    if not any(lengths.values()):
+    if not any(lengths.values()) and not violations:
         violations.append(Violation("inputs", "there are no rows. Give one at least."))
     if violations:
         raise InvalidInput(violations)
@@ -148,11 +148,16 @@ def _column(values: Any, tensor: TensorInfo, violations: list[Violation]) -> Arr
     """One column in its type; where that cannot be, a violation, and the values as they are."""
     array = _as_array(values)
     if array.ndim != 1:
-        found = f"expected one value a row, got shape {list(array.shape)}."
+        found = f"expected one value a row, got {_form(array)}."
         violations.append(Violation(f"inputs[{tensor.name}].shape", found))
         return array
     convert = _to_text if tensor.datatype == "BYTES" else _to_number
     return convert(array, tensor, violations)
+
+
+def _form(array: Array) -> str:
+    """What an array looks like that is no column."""
+    return f"shape {list(array.shape)}" if array.ndim else f"{array.item()!r:.100} alone"
 
 
 def _as_array(values: Any) -> Array:

@@ -122,7 +122,7 @@ class _SyncCaller(Caller[grpc.Channel]):
 class Client(_SyncCaller):
     """Asks sardonyx-servers, or any servers of the Open Inference Protocol v2, for predictions.
 
-    Connects at the first call. May be used by several threads. The arguments are those of ``Caller``.
+    Connects at the first call. May be used by several threads. ``__init__`` tells the arguments.
     """
 
     def predict(
@@ -224,7 +224,7 @@ class Client(_SyncCaller):
 class Outcomes(_SyncCaller):
     """Reports to sardonyx-monitor what really happened.
 
-    The address is that of the monitor's OTLP port; the arguments are those of ``Caller``.
+    The address is that of the monitor's OTLP port; ``__init__`` tells the arguments.
     """
 
     def report(
