@@ -88,7 +88,7 @@ class Worker:
         self._shadow = Shadow(self._manager.models, self._queue, self._telemetry.recorder)
         self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish, config.models)
         self._reporter = self._made_reporter()
-        self._port = Port(config, gated(self._handlers(), self._access, self._services))
+        self._port = Port(config, gated(self._handlers(), self._access, self._services, self._telemetry.recorder))
 
     async def run(self) -> None:
         """Serve until told to stop, then drain."""

@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from sardonyx import telemetry
 from sardonyx.errors import PermissionDenied, Unauthenticated
 from sardonyx.oip import messages as oip
 from sardonyx.serving.v1 import model_service_pb2 as serving
@@ -37,6 +38,7 @@ from server.scene import (
     regressor_request,
     wait_until,
 )
+from server.sink import Sink, attribute, running
 from support.programs import Program
 
 if TYPE_CHECKING:
@@ -251,6 +253,39 @@ def test_a_refusal_does_not_say_whether_there_is_such_a_model(guarded: str) -> N
         assert denied(lambda: infer(channel, request)).message == there.replace(CLASSIFIER, "no-such-model")
         missing = denied(lambda: metadata_of("no-such-model")(channel)).message
         assert missing == denied(lambda: metadata_of(CLASSIFIER)(channel)).message.replace(CLASSIFIER, "no-such-model")
+
+
+def test_refused_predictions_are_recorded(scene: Scene, tmp_path: Path) -> None:
+    """Whoever is turned away at the gate or behind it, through tensors or named fields, is seen by the operator."""
+    path, collector = write(tmp_path / "tokens.toml", *ENTRIES), Sink()
+    typed = "/flight_delay.v1.FlightDelayService/Predict"
+    with (
+        running(collector) as endpoint,
+        serving_with(scene, path, "--otlp-endpoint", f"http://{endpoint}") as (_, address),
+    ):
+        with calling(address, ADMIN) as channel:
+            wait_until(lambda: is_ready(channel), "the server is ready")
+        with calling(address, "") as channel:
+            failure_of(lambda: infer_classifier(channel))
+        with calling(address, BOOKING) as channel:
+            failure_of(lambda: infer_classifier(channel))
+            for method in (typed, "/no.such.Service/Predict"):
+                call: Any = channel.unary_unary(method)
+                denied(lambda call=call: call(b"", timeout=PATIENCE_S))  # type: ignore[misc]
+
+        def seen() -> list[tuple[str, str, str]]:
+            names = (telemetry.RPC_METHOD, telemetry.MODEL_NAME, telemetry.RPC_STATUS)
+            return [
+                cast("tuple[str, str, str]", tuple(attribute(span, name).string_value for name in names))
+                for span in collector.spans
+            ]
+
+        wait_until(lambda: len(seen()) == 3, "three are recorded")
+        assert sorted(seen()) == [
+            (typed[1:], CLASSIFIER, "PERMISSION_DENIED"),
+            (telemetry.SPAN_MODEL_INFER, "", "UNAUTHENTICATED"),
+            (telemetry.SPAN_MODEL_INFER, CLASSIFIER, "PERMISSION_DENIED"),
+        ]
 
 
 def test_a_model_that_is_not_there_yet_names_no_others(scene: Scene, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ same at the price of another coroutine for each call.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -15,11 +16,13 @@ from sardonyx.errors import AccessDenied
 from sardonyx.oip import messages as oip
 from sardonyx_server.access.tokens import Role
 from sardonyx_server.doors import health
+from sardonyx_server.telemetry.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from sardonyx_server.access.access import Access
+    from sardonyx_server.telemetry.recorder import Recorder
     from sardonyx_server.typed.services import Services
 
 #: What probes call, who have no token: that a process lives, and whether it is ready, are no secrets.
@@ -35,10 +38,12 @@ OPEN: Final = frozenset(
 BY_MODEL: Final = frozenset(
     f"/{oip.SERVICE}/{method}" for method in ("ModelInfer", "ModelStreamInfer", "ModelReady", "ModelMetadata")
 )
+#: The predictions among them.
+_PREDICTIONS: Final = frozenset(f"/{oip.SERVICE}/{method}" for method in ("ModelInfer", "ModelStreamInfer"))
 
 
 def gated(
-    handlers: Sequence[grpc.GenericRpcHandler], access: Access | None, services: Services
+    handlers: Sequence[grpc.GenericRpcHandler], access: Access | None, services: Services, recorder: Recorder | None
 ) -> list[grpc.GenericRpcHandler]:
     """The handlers behind a gate; as they are where there is nobody to ask.
 
@@ -46,8 +51,9 @@ def gated(
         handlers: who answers.
         access: who may ask; None: everyone.
         services: the models' own, whose calls are about one model each.
+        recorder: takes a record of each prediction that is refused here; None: nobody listens.
     """
-    return list(handlers) if access is None else [_Gate(handlers, access, services)]
+    return list(handlers) if access is None else [_Gate(handlers, access, services, recorder)]
 
 
 class _Gate(grpc.GenericRpcHandler):
@@ -56,16 +62,24 @@ class _Gate(grpc.GenericRpcHandler):
     A model's own service takes the right to call that model; every other method that is not named above takes ``read``.
     """
 
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], access: Access, services: Services) -> None:
+    def __init__(
+        self,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        access: Access,
+        services: Services,
+        recorder: Recorder | None,
+    ) -> None:
         self._handlers = handlers
         self._access = access
         self._services = services
+        self._recorder = recorder
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Called by gRPC for each call."""
         try:
             return self._checked(handler_call_details)
         except AccessDenied as error:
+            self._note(handler_call_details.method, error)
             return _refusal(error)
 
     def _checked(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
@@ -84,6 +98,13 @@ class _Gate(grpc.GenericRpcHandler):
             else:
                 self._access.check_service(metadata, service, None)
         return self._find(details)
+
+    def _note(self, method: str, error: AccessDenied) -> None:
+        """Leave a record where it is a prediction that is refused; a method that does not exist is a caller's text."""
+        generation = self._services.find(method[1:].rpartition("/")[0])
+        if self._recorder is not None and (generation is not None or method in _PREDICTIONS):
+            model, code = generation.model if generation is not None else "", status.code_of(error).name
+            self._recorder.record(Record(method[1:], model, code=code, start_ns=time.time_ns()))
 
     def _find(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         found = (handler.service(details) for handler in self._handlers)
