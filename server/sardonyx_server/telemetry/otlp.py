@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sardonyx_server.protobuf import delimited as delimited  # noqa: PLC0414 - a block of OTLP as of any message
-from sardonyx_server.protobuf import varint
+from sardonyx_server.protobuf import delimited, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sardonyx_server.protobuf import delimited
 from sardonyx_server.telemetry import span_parts as parts
 from sardonyx_server.telemetry.batch import SPAN, Chunk
-from sardonyx_server.telemetry.otlp import array_value, delimited, double_elements, double_value, keyed
+from sardonyx_server.telemetry.otlp import array_value, double_elements, double_value, keyed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
