@@ -48,11 +48,12 @@ from sardonyx_server.telemetry.pipeline import Pipeline
 from sardonyx_server.typed.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from google.protobuf.message import Message
 
     from sardonyx_server.life.loader import Loaded
+    from sardonyx_server.life.model import Wish
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: The services that every server has.
@@ -86,7 +87,7 @@ class Worker:
         self._manager.models.discreet = self._access is not None
         self._telemetry = Pipeline(config, self._manager.models)
         self._shadow = Shadow(self._manager.models, self._queue, self._telemetry.recorder)
-        self._watcher = Watcher(registry, config.poll_interval_s, self._manager.wish, config.models)
+        self._watcher = Watcher(registry, config.poll_interval_s, self._wished, config.models)
         self._reporter = self._made_reporter()
         self._port = Port(config, gated(self._handlers(), self._access, self._services, self._telemetry.recorder))
 
@@ -177,9 +178,15 @@ class Worker:
         """Bring health to what the manager has, at each change."""
         while True:
             name = await self._changes.get()
-            await self._health.set(name, serving=self._answers(name))
+            if name != OVERALL:
+                await self._health.set(name, serving=self._answers(name))
             await self._health.set(OVERALL, serving=self._manager.settled)
             self._changes.task_done()
+
+    def _wished(self, wishes: Mapping[str, Wish]) -> None:
+        self._manager.wish(wishes)
+        # Where there is no model none changes: the server has all that is wished for, and is ready.
+        self._changes.put_nowait(OVERALL)
 
     def _changed(self, name: str) -> None:
         """A model may have other versions that answer than before."""

@@ -33,6 +33,7 @@ from server.scene import (
     states_of,
     wait_until,
 )
+from server.test_health import serves
 from support.programs import running_server
 
 if TYPE_CHECKING:
@@ -371,6 +372,26 @@ def test_an_empty_registry_is_served_and_ready(tmp_path: Path) -> None:
             lambda: bool(ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready),
             "the server is ready",
         )
+        # What probes ask says the same.
+        wait_until(lambda: serves(channel, ""), "the server is SERVING")
+
+
+def test_a_registry_of_broken_logs_is_no_empty_one(registry: Path) -> None:
+    """A server that could read none of its models says UNAVAILABLE and not that they are unknown; then it answers."""
+    request = regressor_request(ROW, model=MODEL)
+    event = min((registry / "models" / MODEL / "events").iterdir())
+    good = event.read_bytes()
+    event.write_bytes(b"{")
+    with (
+        running_server(registry, *ALONE, "--poll-interval-s", "0.1") as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        wait_until(lambda: MODEL in get_server(channel).registry.error, "the server noticed")
+        assert failure_of(lambda: infer(channel, request)).code is grpc.StatusCode.UNAVAILABLE
+        assert not serves(channel, "")
+        event.write_bytes(good)
+        wait_until(lambda: answers(channel, request), "the model answers")
+        wait_until(lambda: serves(channel, ""), "the server is SERVING")
 
 
 def test_a_restored_blob_is_served(registry: Path, channel: grpc.Channel) -> None:

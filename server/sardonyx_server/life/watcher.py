@@ -64,6 +64,9 @@ class Watcher:
             self._report(error.message)
             return
         self._report(" ".join(errors))
+        if first and errors and not routes:
+            # Nothing could be read of what is there: that is not the same as nothing being there.
+            return
         self.last_read = datetime.now(UTC)
         if first or routes != self._routes:
             self._routes = routes
