@@ -280,6 +280,7 @@ COLUMNS: Final = {
     "unknown": Refused({"origin": ["EWR", "XXX"]}, "columns.origin#1", "'XXX' is an unknown category"),
     "above": Refused({"hour": [7, 24]}, "columns.hour#1", "0 to 23"),
     "ragged": Refused({"hour": [7, 8, 9]}, "columns.hour", "rows"),
+    "ragged first": Refused({"distance": [0.5, 0.5, 0.5]}, "columns.distance", "3 rows, others have 2."),
     "ragged texts": Refused({"carrier": ["UA"]}, "columns.carrier", "row"),
     "infinite": Refused({"distance": [0.0, -math.inf]}, "columns.distance#1", "infinite"),
     "long": Refused({"carrier": ["UA", "x" * 70_000]}, "columns.carrier", "65536"),

@@ -51,13 +51,13 @@ class _Typed:
         self.unknown: Sequence[int] = ()
 
     def _decode(
-        self, served: Served, message: Any, values: Mapping[str, Array], where: str
+        self, served: Served, message: Any, values: Mapping[str, Array], where: str, rows: int | None
     ) -> tuple[Mapping[str, Array], int, None]:
         """Checked against the version that answers; a refusal speaks of fields by the names that callers compiled."""
         fields = self._generation.typed.form.inputs
         self.unknown = _unknown(served, message, values, fields)
         try:
-            decoded = served.decoder.decode_values(values, 1 if where == "features" else None)
+            decoded = served.decoder.decode_values(values, rows)
         except InvalidInput as error:
             raise _in_their_words(error, fields, where) from None
         return decoded.feed, decoded.rows, None
@@ -83,7 +83,7 @@ class RowQuestion(_Typed):
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
         """The arrays by graph tensor, and that it is one row; InvalidInput names all that is wrong."""
         features = self._request.features
-        return self._decode(served, features, self._generation.rows.read(features), "features")
+        return self._decode(served, features, self._generation.rows.read(features), "features", 1)
 
     def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
         """A PredictResponse's bytes."""
@@ -105,8 +105,9 @@ class ColumnsQuestion(_Typed):
     def decode(self, served: Served) -> tuple[Mapping[str, Array], int, None]:
         """The arrays by graph tensor, and how many rows; InvalidInput names all that is wrong."""
         columns = self._request.columns
-        values = read_columns(columns, self._generation.typed.form.inputs, self._long)
-        return self._decode(served, columns, values, "columns")
+        fields = self._generation.typed.form.inputs
+        values = read_columns(columns, fields, self._long)
+        return self._decode(served, columns, values, "columns", _rows_meant(served, values, fields))
 
     def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
         """A PredictBatchResponse's bytes."""
@@ -115,6 +116,15 @@ class ColumnsQuestion(_Typed):
         fields = [field for field in self._generation.typed.form.outputs if field.tensor.name in answers]
         write_columns(response.predictions, fields, answers)
         return self._finish(response, served, record)
+
+
+def _rows_meant(served: Served, values: Mapping[str, Array], fields: Iterable[InputField]) -> int | None:
+    """How many rows most columns have, so that the odd ones are named; None where all agree."""
+    known = [
+        field.tensor for field in fields if field.tensor.name in values and field.tensor.name in served.decoder.names
+    ]
+    lengths = [len(values[tensor.name]) // (tensor.width or 1) for tensor in known]
+    return max(filter(None, lengths), key=lengths.count) if len(set(lengths)) > 1 else None
 
 
 def _answers(served: Served, outputs: Sequence[Array]) -> dict[str, Array]:
