@@ -142,7 +142,14 @@ from array import array
 
 import numpy as np
 
-from acme.models.flight_delay.v1 import AsyncFlightDelayClient, FlightDelayClient, Label
+from acme.models.flight_delay.v1 import (
+    AsyncFlightDelayClient,
+    CallFailed,
+    FlightDelayClient,
+    InvalidArgument,
+    Label,
+    Unavailable,
+)
 
 def one(address: str) -> float:
     with FlightDelayClient(address) as client:
@@ -186,7 +193,20 @@ def mistaken(address: str) -> None:
             else:
                 raise AssertionError(name)
 
+def refused(address: str) -> tuple[str, str | None]:
+    with FlightDelayClient(address, caller="checkout") as client:
+        try:
+            client.predict_batch(distance=[2.0], hour=[7, 8], carrier=["UA", "AA"], timeout_s=30)
+        except InvalidArgument as error:
+            return error.violations[0].field, error.details()
+        except Unavailable as error:
+            return error.message, str(error.retry_after_s)
+        except CallFailed as error:
+            return error.message, error.code().name
+    return "", None
+
 mistaken(sys.argv[1])
+assert refused(sys.argv[1]) == ("columns.distance", "columns.distance: 1 row, others have 2."), refused(sys.argv[1])
 print(one(sys.argv[1]), *asyncio.run(many(sys.argv[1])))
 """
 MISTAKES = """

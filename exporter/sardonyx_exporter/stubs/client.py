@@ -35,17 +35,18 @@ _HEAD: Final = '''"""Calls of the model {model}, interface v{major}: an argument
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any
 
 import grpc
 from grpc import aio
 
 from {package} import {module}_pb2 as _pb
+from {package}.access import Access
+from {package}.columns import Table
 from {package}.{module}_pb2_grpc import {service}Stub
+from {package}.row import row as _row
+from {package}.row import truth_of as _truth
 
 '''
 
@@ -54,11 +55,32 @@ class {prefix}{name}Client:
     """Asks a sardonyx-server for predictions{how}.
 
     Args:
-        target: the server's address, such as "localhost:8001", or a channel with credentials and options of your own.
+        target: the server's address, such as "localhost:8001", or a channel with options of your own.
+        credentials: where the server speaks TLS: ``grpc.ssl_channel_credentials()``.
+        token: where the server asks who calls.
+        caller: a name for whoever calls, such as "checkout": the server's monitor shows who calls which interface.
+
+    Raises:
+        TypeError, ValueError: one of these cannot be what it is given as.
     """
 
-    def __init__(self, target: str | {channel}) -> None:
-        self.channel = {insecure}(target) if isinstance(target, str) else target
+    def __init__(
+        self,
+        target: str | {channel},
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
+        caller: str = "",
+    ) -> None:
+        self._access = Access(
+            target, {channel}, "{package}.{service}", credentials=credentials, token=token, caller=caller
+        )
+        if not isinstance(target, str):
+            self.channel = target
+        elif credentials is None:
+            self.channel = {grpc}.insecure_channel(target, options=self._access.options)
+        else:
+            self.channel = {grpc}.secure_channel(target, credentials, options=self._access.options)
         self.stub = {service}Stub(self.channel)
 
     {async_}def predict(
@@ -79,11 +101,13 @@ class {prefix}{name}Client:
 
         Raises:
             TypeError: a value is of another type than its argument; the argument is named.
-            grpc.RpcError: the server refused, or could not be reached; the details say what to do.
+            CallFailed: the server refused, as with InvalidArgument, or could not be reached; the message says what to
+                do. It is a grpc.RpcError.
         """
-        features = _features({features})
+        features = _row(_pb.Features, {features})
         request = _pb.PredictRequest(features=features, prediction_id=prediction_id, routing_key=routing_key)
-        return {await_}self.stub.Predict(request, timeout=timeout_s)
+        with self._access.explaining(timeout_s):
+            return {await_}self.stub.Predict(request, timeout=timeout_s, metadata=self._access.metadata)
 
     {async_}def predict_batch(
         self,
@@ -98,13 +122,17 @@ class {prefix}{name}Client:
         The arguments are those of ``predict``. A matrix goes row by row.
 
         Raises:
-            TypeError: a column cannot be sent; the argument is named.
-            grpc.RpcError: the server refused, or could not be reached; the details say what to do.
+            TypeError: something in a column is of another type; the argument is named, and the row.
+            InvalidArgument: the columns are not of one length, or have no rows. What the server refuses is one, too.
+            CallFailed: as with ``predict``.
         """
-        columns = _pb.Columns()
+        columns = Table(_pb.Columns())
 {fill}
-        request = _pb.PredictBatchRequest(columns=columns, prediction_id=prediction_id, routing_key=routing_key)
-        return {await_}self.stub.PredictBatch(request, timeout=timeout_s)
+        request = _pb.PredictBatchRequest(
+            columns=columns.message(), prediction_id=prediction_id, routing_key=routing_key
+        )
+        with self._access.explaining(timeout_s):
+            return {await_}self.stub.PredictBatch(request, timeout=timeout_s, metadata=self._access.metadata)
 
     {async_}def close(self) -> None:
         """Close the channel."""
@@ -122,75 +150,11 @@ class {prefix}{name}Client:
 
 '''
 
-_PACKED: Final = '''
-def _features(**values: Any) -> _pb.Features:
-    """One row; what is None stays absent."""
-    try:
-        return _pb.Features(**values)
-    except (TypeError, ValueError, OverflowError):
-        for name, value in values.items():
-            try:
-                _pb.Features(**{name: value})
-            except (TypeError, ValueError, OverflowError) as error:
-                raise TypeError(f"{name}: {value!r:.100} cannot be sent: {error}. See predict for its type.") from None
-        raise
-
-
-def _texts(name: str, values: Iterable[str]) -> list[str]:
-    """A column of texts."""
-    texts = [values] if isinstance(values, str) else list(values)
-    if isinstance(values, str) or not all(isinstance(each, str) for each in texts):
-        raise TypeError(f"{name}: {values!r:.100} is no column of texts. Give a list of str.")
-    return texts
-
-
-def _packed(name: str, number: int, code: str, values: Iterable[float]) -> bytes:
-    """A column of numbers as the bytes of its field: an array of the right type is copied as it is."""
-    try:
-        data = _bytes(code, values)
-    except (TypeError, ValueError, OverflowError) as error:
-        message = f"{name}: {values!r:.100} is no column: {error}. Give a list or an array, NaN for what is missing."
-        raise TypeError(message) from None
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _bytes(code: str, values: Iterable[float]) -> bytes:
-    data = _memory(code, values)
-    if data is None:
-        if code == "?":
-            data = bytes(bytearray(map(bool, values)))
-        else:
-            column = array(code, values)
-            if sys.byteorder == "big":
-                column.byteswap()
-            data = column.tobytes()
-    return data
-
-
-def _memory(code: str, values: object) -> bytes | None:
-    try:
-        view = memoryview(values)  # type: ignore[arg-type]  # whether it has memory is the question
-    except TypeError:
-        return None
-    code_of = {"l": "q"} if view.itemsize == 8 else {"l": "i"}
-    fits = code_of.get(view.format, view.format) == code and sys.byteorder == "little"
-    return view.tobytes() if fits else None
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
-'''
-
 _WAYS: Final = {
     "prefix": ("", "Async"),
     "how": ("", " from asyncio"),
     "channel": ("grpc.Channel", "aio.Channel"),
-    "insecure": ("grpc.insecure_channel", "aio.insecure_channel"),
+    "grpc": ("grpc", "aio"),
     "async_": ("", "async "),
     "await_": ("", "await "),
     "a": ("", "a"),
@@ -206,7 +170,7 @@ def client(described: Described) -> str:
         module=described.module,
         service=described.service,
     )
-    return head + "".join(_class(described, way) for way in (0, 1)) + _PACKED
+    return head + "".join(_class(described, way) for way in (0, 1))
 
 
 def row_type(argument: Argument) -> str:
@@ -221,10 +185,11 @@ def _class(described: Described, way: int) -> str:
     return _CLASS.format(
         **{name: choices[way] for name, choices in _WAYS.items()},
         name=described.service.removesuffix("Service"),
+        package=described.package,
         service=described.service,
         row_arguments=_signature(arguments, row_type),
         row_docs="\n".join(f"            {each.name}: {_one_line(each.meaning)}" for each in arguments),
-        features=", ".join(f"{each.name}={each.name}" for each in arguments),
+        features=", ".join(map(_feature, arguments)),
         column_arguments=_signature(arguments, _column_type),
         fill="\n".join(line for each in arguments for line in _fill(each)),
     )
@@ -237,7 +202,17 @@ def _signature(arguments: Sequence[Argument], type_of: Callable[[Argument], str]
 
 
 def _column_type(argument: Argument) -> str:
-    return f"Iterable[{_TYPES[argument.kind]}]"
+    kind = _TYPES[argument.kind]
+    return f"Iterable[{kind} | Iterable[{kind}]]" if argument.is_vector else f"Iterable[{kind}]"
+
+
+def _feature(argument: Argument) -> str:
+    is_truth = argument.kind == FieldDescriptorProto.TYPE_BOOL and not argument.is_vector
+    return (
+        f'{argument.name}=_truth("{argument.name}", {argument.name})'
+        if is_truth
+        else f"{argument.name}={argument.name}"
+    )
 
 
 def _one_line(text: str) -> str:
@@ -251,9 +226,9 @@ def _fill(argument: Argument) -> Iterable[str]:
     if not argument.is_required:
         yield f"{indent}if {argument.name} is not None:"
         indent += "    "
+    name, vector = argument.name, ", is_vector=True" if argument.is_vector else ""
     code = _CODES.get(argument.kind)
     if code is None:
-        yield f'{indent}columns.{argument.name}.extend(_texts("{argument.name}", {argument.name}))'
+        yield f'{indent}columns.texts("{name}", {name}{vector})'
     else:
-        packed = f'_packed("{argument.name}", {argument.number}, "{code}", {argument.name})'
-        yield f"{indent}columns.MergeFromString({packed})"
+        yield f'{indent}columns.numbers("{name}", {argument.number}, "{code}", {name}{vector})'

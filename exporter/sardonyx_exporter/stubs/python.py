@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import SardonyxError
 from sardonyx.typed.schema import quoted
-from sardonyx_exporter.stubs import client
+from sardonyx_exporter.stubs import alone, client
+from sardonyx_exporter.stubs.alone import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Packages of these names exist wherever stubs are used: another of the same name is not found, or hides them.
 HIDDEN: Final = sys.stdlib_module_names | {"google", "grpc", "numpy", "sardonyx"}
+
+#: The modules that every package has as they are.
+ALONE: Final = ("access.py", "columns.py", "errors.py", "row.py")
 
 _PYPROJECT: Final = """\
 [build-system]
@@ -50,15 +54,26 @@ _README: Final = """\
 Typed calls of the model `{model}`, interface v{major}. Every version of this interface answers these calls.
 
 ```python
-from {package} import {client}
+from {package} import CallFailed, {client}, InvalidArgument
 
-with {client}("localhost:8001") as client:
-    response = client.predict({example})
-    print(response.prediction)
+with {client}("localhost:8001", caller="checkout") as client:
+    try:
+        response = client.predict({example}, timeout_s=5)
+    except InvalidArgument as error:
+        print(*error.violations, sep="\\n")  # which field, which row, and what to do
+    except CallFailed as error:
+        print(error)  # no server there, too slow, not allowed, …
+    else:
+        print(response.prediction)
 ```
 
-`Async{client}` does the same in asyncio, `predict_batch` takes a column for each input, and
-`{path}` is for any other language.
+`Async{client}` does the same in asyncio. `predict_batch` takes a column for each input, all of one length, such as
+`client.predict_batch(**frame)` of a DataFrame with these columns. What is left out, or None, is missing. A value of
+another type is a `TypeError` before anything is sent. Every error of a call is a `CallFailed`, which is a
+`grpc.RpcError`, and is named for its status code: `{folder}/errors.py` has the tree.
+
+`credentials=grpc.ssl_channel_credentials(…)` speaks TLS and `token=…` says who calls. `{path}` is for any other
+language.
 
 | argument | type | |
 |---|---|---|
@@ -68,6 +83,9 @@ with {client}("localhost:8001") as client:
 _INIT: Final = '''"""Typed calls of the model {model}, interface v{major}."""
 
 from {package}.client import Async{client}, {client}
+from {package}.errors import (
+{errors}
+)
 from {package}.{module}_pb2 import (
 {names}
 )
@@ -98,23 +116,26 @@ def package(described: Described, manifest: Manifest | None = None) -> dict[str,
         "module": described.module,
         "path": described.path,
     }
-    exported = sorted([own, f"Async{own}", *described.messages])
+    exported = sorted([own, f"Async{own}", *errors.__all__, *described.messages])
     return {
         "pyproject.toml": _PYPROJECT.format(
             **facts, top=described.package.partition(".")[0], grpcio=metadata.version("grpcio-tools")
         ),
         "README.md": _README.format(
             **facts,
+            folder=folder,
             example=", ".join(f"{argument.name}=…" for argument in described.arguments if argument.is_required),
             rows="\n".join(_rows(described.arguments, manifest)),
         ),
         described.path: described.source,
         f"{folder}/__init__.py": _INIT.format(
             **{**facts, "model": quoted(described.model)},
+            errors="\n".join(f"    {name}," for name in errors.__all__),
             names="\n".join(f"    {name}," for name in described.messages),
             quoted="\n".join(f'    "{name}",' for name in exported),
         ),
         f"{folder}/client.py": client.client(described),
+        **{f"{folder}/{name}": resources.files(alone).joinpath(name).read_text(encoding="utf-8") for name in ALONE},
         f"{folder}/py.typed": "",
     }
 

@@ -1,0 +1,63 @@
+"""One row as a message: what is None stays absent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from google.protobuf.descriptor import FieldDescriptor
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+_Features = TypeVar("_Features", bound="Message")
+#: What a value of each of protobuf's types is.
+_WORDS: Final = {
+    FieldDescriptor.CPPTYPE_FLOAT: "number",
+    FieldDescriptor.CPPTYPE_DOUBLE: "number",
+    FieldDescriptor.CPPTYPE_INT32: "int",
+    FieldDescriptor.CPPTYPE_INT64: "int",
+    FieldDescriptor.CPPTYPE_BOOL: "bool",
+    FieldDescriptor.CPPTYPE_STRING: "str",
+}
+_MISSING: Final = "What is missing is None."
+_REFUSED: Final = (TypeError, ValueError, OverflowError)
+
+
+def row(kind: type[_Features], **values: Any) -> _Features:
+    """A message of one row.
+
+    Raises:
+        TypeError: a value is of another type than its field; the field is named.
+    """
+    try:
+        return kind(**values)
+    except _REFUSED:
+        for name, value in values.items():
+            try:
+                kind(**{name: value})
+            except _REFUSED as error:
+                raise TypeError(_blamed(kind, name, value, error)) from None
+        raise
+
+
+def truth(value: object) -> bool:
+    """A truth value; ``bool`` would take the text "False" for true, and NaN too."""
+    if value in (0, 1):
+        return bool(value)
+    raise TypeError(f"{value!r:.100} is no bool")
+
+
+def truth_of(name: str, value: object) -> bool | None:
+    """The truth value of a field, where there is one: protobuf would take 2 for true."""
+    try:
+        return None if value is None else truth(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: {value!r:.100} is no bool. {_MISSING}") from None
+
+
+def _blamed(kind: type[Message], name: str, value: object, error: Exception) -> str:
+    if not isinstance(error, TypeError):
+        return f"{name}: {value!r:.100} cannot be sent: {error}."
+    word = _WORDS[kind.DESCRIPTOR.fields_by_name[name].cpp_type]
+    is_vector = hasattr(getattr(kind(), name), "extend")
+    return f"{name}: {value!r:.100} is no {f'sequence of {word}' if is_vector else word}. {_MISSING}"
