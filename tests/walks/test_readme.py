@@ -110,6 +110,8 @@ def test_every_block_of_the_readme_runs(
     # The same row, in another way.
     probabilities = namespace["response"].prediction.probabilities
     assert probabilities.class_true == pytest.approx(namespace["answer"].probabilities[0, 1], abs=1e-6)
+    # Which field of which row, by its name.
+    assert namespace["wrong"] == [("columns.age", 1)]
     if has_node():
         assert f"class_true: {probabilities.class_true!r}" in printed
         assert f"label: 'LABEL_{str(namespace['churned']).upper()}'" in printed
