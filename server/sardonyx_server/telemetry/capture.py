@@ -51,7 +51,7 @@ class Capture:
         self._rate = rows_per_s
         self._budget = rows_per_s
         self._recent = 0.0
-        self._last_s = time.monotonic()
+        self._last_s = time.perf_counter()
         self._random = random.Random(seed).random  # noqa: S311 - a fair coin, not a secret
         self.probability = 1.0
         #: Rows that came under this probability, rows that still may, and until when.
@@ -67,7 +67,7 @@ class Capture:
         Args:
             feed: arrays by graph tensor, shape [rows, width]; not changed, and not kept.
             rows: how many rows.
-            now_s: the time by a clock that never goes back.
+            now_s: the time, by time.perf_counter().
         """
         if not self._rate:
             return None

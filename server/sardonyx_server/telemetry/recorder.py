@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sardonyx_server.log import LOG
-from sardonyx_server.telemetry.usual import Tables
+from sardonyx_server.telemetry.usual import TABLE_ROWS, Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,8 @@ ROWS_MAX: Final = 1_048_576
 #: 7,000 requests a second it finds 140 of them, 200 kB; with the 500 kB of 50 ms they push the requests' own memory out
 #: of the caches, which cost each request 4 µs more.
 INTERVAL_S: Final = 0.02
+#: Rows of usual predictions wait where the next ones come to, and cost nothing meanwhile: so many looks at most.
+LOOKS_MAX: Final = 5
 #: The thread holds the interpreter's lock for one slice at a time, about 0.3 ms, and then lets requests pass. Without
 #: slices, a request waits for the lock up to 5 ms (sys.getswitchinterval).
 SLICE_RECORDS: Final = 64
@@ -73,13 +75,18 @@ class Recorder:
         """Begin to hand records on."""
         self._thread.start()
 
-    def record(self, record: Record) -> None:
+    def record(self, record: Record, ended_ns: int | None = None) -> None:
         """Take a record, on the event loop; where there is no room it is lost, and counted.
 
         What was asked is let go here, but for the rows that are captured: it may be large.
+
+        Args:
+            record: of a prediction that has ended.
+            ended_ns: when, by time.perf_counter_ns(); None: now.
         """
         if record.feed is not None:
-            record.captured = self._capture.take(record.feed, record.rows, time.monotonic())
+            now_s = (ended_ns or time.perf_counter_ns()) * 1e-9
+            record.captured = self._capture.take(record.feed, record.rows, now_s)
             record.feed = None
         if self._tables.add(record):
             return
@@ -96,10 +103,12 @@ class Recorder:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        ending = False
+        ending, looks = False, 0
         while not ending:
             ending = self._ending.wait(INTERVAL_S)
-            for usual in self._tables.take():
+            looks += 1
+            patient = looks % LOOKS_MAX and not ending
+            for usual in self._tables.take(TABLE_ROWS // 2 if patient else 1):
                 self._hand_on_usual(usual)
             # Only those that have come until now: what comes meanwhile waits for company, one at a time each would cost
             # as much as a whole slice.

@@ -31,7 +31,7 @@ METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 #: What may wait: at 5,000 requests a second, a span of one row taking 750 bytes, a collector may be gone for 18 s.
 BUFFER_BYTES_MAX: Final = 64 * 1024 * 1024
-BATCH_SPANS: Final = 512
+BATCH_SPANS: Final = 1024
 #: Half of gRPC's default limit of 4 MiB: the last span may be a large one.
 BATCH_BYTES_MAX: Final = 2 * 1024 * 1024
 #: How long spans wait for company.

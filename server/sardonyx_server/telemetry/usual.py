@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: Rows of a table: of one kind, 12,000 predictions a second while the recorder looks every 20 ms. What finds no room is
-#: kept as a record.
-TABLE_ROWS: Final = 256
-#: Tables of a worker, 35 kB each.
-TABLES_MAX: Final = 128
+#: Rows of a table: what finds no room is kept as a record. A table is taken when it is half full, within 20 ms: that is
+#: room for 12,000 predictions of one kind a second.
+TABLE_ROWS: Final = 512
+#: Tables of a worker, 70 kB each.
+TABLES_MAX: Final = 64
 #: A table that nothing came to for so long makes room for another.
 IDLE_NS: Final = 10_000_000_000
 #: Different labels of a table: a row holds the number of its label in one byte.
@@ -96,10 +96,13 @@ class Tables:
         table = self._tables.get(key) or self._open(key, record, outputs)
         return table is not None and table.add(record, outputs, written_id)
 
-    def take(self) -> list[Usual]:
-        """All that was added, of each kind that has anything; never on the event loop."""
-        taken = (table.take() for table in list(self._tables.values()))
-        return [usual for usual in taken if usual is not None]
+    def take(self, at_least: int = 1) -> list[Usual]:
+        """What was added, of each kind of which there is enough; never on the event loop.
+
+        Args:
+            at_least: so many rows of a kind are enough.
+        """
+        return [table.take() for table in list(self._tables.values()) if table.waiting >= at_least]
 
     def _open(self, key: tuple[object, ...], record: Record, outputs: Outputs) -> Table | None:
         served = record.served
@@ -134,7 +137,6 @@ class Table:
     def __init__(self, kind: Kind, outputs: Outputs) -> None:
         self._kind = kind
         probabilities, values = outputs.probabilities, outputs.values
-        self._has_labels = outputs.labels is not None
         self._numbers: dict[object, int] = {}
         self._labels: list[object] = []
         dtype = np.dtype(
@@ -162,9 +164,12 @@ class Table:
         """Add a row; False where there is no room for it."""
         if self._added - self._taken >= TABLE_ROWS:
             return False
-        label = self._number(outputs.labels.item()) if outputs.labels is not None else 0
-        if label >= _LABELS_MAX:
-            return False
+        number = 0
+        if outputs.labels is not None:
+            label = outputs.labels.item()
+            number = self._numbers.get(label, -1)
+            if number < 0 and (number := self._new_number(label)) < 0:
+                return False
         probabilities, values = outputs.probabilities, outputs.values
         self._last_ns = record.start_ns
         self._pack_into(
@@ -174,7 +179,7 @@ class Table:
             record.duration_ns,
             *record.stages_ns,
             written_id,
-            label,
+            number,
             _NOTHING if probabilities is None else probabilities.tobytes(),
             _NOTHING if values is None else values.tobytes(),
         )
@@ -182,28 +187,30 @@ class Table:
         self._added += 1
         return True
 
-    def take(self) -> Usual | None:
-        """The rows that were added since the last call; None where there are none."""
-        added, taken = self._added, self._taken
-        if added == taken:
-            return None
-        rows = self._rows[np.arange(taken, added) % TABLE_ROWS]
+    @property
+    def waiting(self) -> int:
+        """How many rows were added since the last call of ``take``."""
+        return self._added - self._taken
+
+    def take(self) -> Usual:
+        """The rows that were added since the last call."""
+        added = self._added
+        rows = self._rows[np.arange(self._taken, added) % TABLE_ROWS]
         # Only now may their places be filled again.
         self._taken = added
         return Usual(self._kind, tuple(self._labels), rows)
 
     def is_idle(self, now_ns: int) -> bool:
         """Whether nothing has come for long, and all that came was taken."""
-        return self._added == self._taken and now_ns - self._last_ns > IDLE_NS
+        return not self.waiting and now_ns - self._last_ns > IDLE_NS
 
-    def _number(self, label: object) -> int:
-        """The number of a label, by which rows go; beyond what a row can hold where there are too many."""
-        number = self._numbers.get(label)
-        if number is None:
-            number = len(self._labels)
-            if number < _LABELS_MAX:
-                self._labels.append(label)
-                self._numbers[label] = number
+    def _new_number(self, label: object) -> int:
+        """The number of a label that is seen for the first time; -1 where there are too many."""
+        number = len(self._labels)
+        if number >= _LABELS_MAX:
+            return -1
+        self._labels.append(label)
+        self._numbers[label] = number
         return number
 
 
