@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from flights.callers import NEW_CALLER, OLD_CALLER, ask_v1, asking_v2, compile_v2
 from flights.data import FEATURES, FEATURES_AND_WEATHER, TARGET, as_flights
 from flights.processes import Child
 from flights.replay import Replay
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from flights.data import Flight
-    from flights.replay import Tally
+    from flights.replay import Ask, Tally
     from flights.screen import Screen
 
 #: The retraining begins on the morning of this day of April, with what is known by then: on two cores it takes about as
@@ -38,9 +39,6 @@ RETRAIN_DAY: Final = 8
 PROMOTE_DAY: Final = 29
 #: The weather joins the inputs on the morning of this day of May; the training begins with the month.
 WEATHER_DAY: Final = 15
-#: Who calls: as they always did, and with the weather.
-OLD_CALLER: Final = "gate-display"
-NEW_CALLER: Final = "rebooking"
 #: Requests a second of the replay that does not end: the machine is left to whoever looks at the page.
 RATE_AFTERWARDS: Final = 50.0
 READY_TIMEOUT_S: Final = 60.0
@@ -97,25 +95,23 @@ class Life:
         Then, unless it is to be once, the months after it, on and on.
         """
         setting = self._setting
-        async with (
-            AsyncClient(setting.address, caller=OLD_CALLER) as old,
-            AsyncClient(setting.address, caller=NEW_CALLER) as new,
-            AsyncOutcomes(setting.otlp) as outcomes,
-        ):
-            await _ready(old)
-            callers = self._callers(old, new, outcomes)
-            await self._april(callers[0])
-            await self._may(callers)
-            if not once:
-                await self._go_on(callers, lambda: self._callers(old, new, outcomes))
-            await _land_all(callers)
+        async with AsyncClient(setting.address, caller=OLD_CALLER) as client, AsyncOutcomes(setting.otlp) as outcomes:
+            await _ready(client)
+            old = self._caller(ask_v1(client), outcomes)
+            await self._april(old)
+            await self._early_may(old)
+            async with asking_v2(await self._compile(), setting.address) as asking:
+                callers = old, self._caller(asking, outcomes)
+                await self._late_may(callers)
+                if not once:
+                    await self._go_on(
+                        callers, lambda: (self._caller(ask_v1(client), outcomes), self._caller(asking, outcomes))
+                    )
+                await _land_all(callers)
 
-    def _callers(self, old: AsyncClient, new: AsyncClient, outcomes: AsyncOutcomes) -> tuple[Replay, Replay]:
-        """Who asks as always, and who asks with the weather."""
-        return (
-            Replay(MODEL, "v1", old, outcomes, self._tally, self._learn),
-            Replay(MODEL, "v2", new, outcomes, self._tally, self._learn),
-        )
+    def _caller(self, ask: Ask, outcomes: AsyncOutcomes) -> Replay:
+        """One who asks in this way."""
+        return Replay(ask, outcomes, self._tally, self._learn)
 
     async def _april(self, replay: Replay) -> None:
         april, rate = self._months(4, 4), self._setting.rate
@@ -133,21 +129,29 @@ class Life:
         promoting = asyncio.to_thread(self._promote, self.retrained)
         await asyncio.gather(self._replay(replay, april[late], rate), promoting)
 
-    async def _may(self, callers: tuple[Replay, Replay]) -> None:
-        may, rate = self._months(5, 5), self._setting.rate
-        early = may["day"] < WEATHER_DAY
+    async def _early_may(self, replay: Replay) -> None:
+        may = self._months(5, 5)
         self._screen.say(f"{OLD_CALLER} asks for the first of the {len(may):,} flights of May")
         training = asyncio.create_task(self._let_weather_join())
-        await self._replay(callers[0], may[early], rate)
+        await self._replay(replay, may[may["day"] < WEATHER_DAY], self._setting.rate)
         if not training.done():
             self._screen.say("The flights wait for the version that knows the weather")
         self.weathered = await training
         await asyncio.to_thread(self._publish, self.weathered)
+
+    async def _compile(self) -> Path:
+        """What a caller of v2 does first."""
+        stubs = await compile_v2(self._setting.folder, self._setting.address)
+        self._screen.say(f"{NEW_CALLER} compiles v2 as the server describes it: the stub is in {stubs}")
+        return stubs
+
+    async def _late_may(self, callers: tuple[Replay, Replay]) -> None:
+        may = self._months(5, 5)
         self._screen.say(
             f"{NEW_CALLER} asks v2, with the weather, for every other flight of the rest of May; {OLD_CALLER} asks v1"
             " for the others, as always"
         )
-        await self._replay_both(callers, may[~early], rate)
+        await self._replay_both(callers, may[may["day"] >= WEATHER_DAY], self._setting.rate)
 
     async def _retrain(self) -> int:
         """Retrain and export with the truths as they were reported; the new version."""

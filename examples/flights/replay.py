@@ -9,14 +9,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import grpc
+
 from flights.latency import Latency
 from sardonyx.errors import SardonyxError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from flights.data import Flight
-    from sardonyx import AsyncClient, AsyncOutcomes
+    from sardonyx import AsyncOutcomes
+
+    #: Asks for a flight under its id; which version answered.
+    Ask = Callable[[Flight], Awaitable[int]]
 
 #: Requests under way at once: enough to keep two cores busy, so that the replay's clock runs as fast as they answer.
 IN_FLIGHT: Final = 32
@@ -61,9 +66,7 @@ class Replay:
         clock: seconds since 1970, in the time of the flights.
 
     Args:
-        model: the model that is asked.
-        interface: the interface generation that is called, such as ``v1``.
-        client: of the server.
+        ask: how a caller asks; a call that fails raises an error of sardonyx, or of gRPC.
         outcomes: of the monitor.
         tally: where to count.
         on_reported: told of flights whose truth the monitor has acknowledged.
@@ -71,18 +74,14 @@ class Replay:
 
     def __init__(
         self,
-        model: str,
-        interface: str,
-        client: AsyncClient,
+        ask: Ask,
         outcomes: AsyncOutcomes,
         tally: Tally,
         on_reported: Callable[[list[Flight]], None],
     ) -> None:
         self.clock = 0.0
         self._tally = tally
-        self._model = model
-        self._interface = interface
-        self._client = client
+        self._ask_for = ask
         self._outcomes = outcomes
         self._on_reported = on_reported
         self._in_the_air: list[Flight] = []
@@ -128,14 +127,12 @@ class Replay:
     async def _ask(self, flight: Flight) -> None:
         started = time.perf_counter()
         try:
-            answer = await self._client.predict(
-                self._model, flight.features, version=self._interface, prediction_id=flight.id
-            )
-        except SardonyxError as error:
+            version = await self._ask_for(flight)
+        except (SardonyxError, grpc.RpcError) as error:
             self._tally.failures[f"{type(error).__name__}: {error}"] += 1
             return
         self._tally.latency.add(time.perf_counter() - started)
-        self._tally.answered[answer.version] += 1
+        self._tally.answered[version] += 1
         heapq.heappush(self._in_the_air, flight)
 
     def _landed(self) -> list[Flight]:

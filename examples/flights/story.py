@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from flights import summary
+from flights.callers import OLD_CALLER
 from flights.data import load
 from flights.folder import FolderRefused, emptied
-from flights.live import OLD_CALLER, Life, Setting
+from flights.live import Life, Setting
 from flights.monitored import read_settled
 from flights.processes import Child, ChildFailed, beside
 from flights.replay import Tally
