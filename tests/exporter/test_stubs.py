@@ -88,15 +88,35 @@ def test_a_package_that_python_could_not_import_is_refused(
     assert write_stubs("json", registry=registry, folder=tmp_path, language="proto").files == ("json/v1/json.proto",)
 
 
+def test_a_folder_has_one_package(registry: str, tmp_path: Path) -> None:
+    """Written anew it is the same; another's is refused, and so is a project of the user's own: nothing is lost."""
+    for _ in range(2):
+        write_stubs("flight-delay", registry=registry, folder=tmp_path)
+    before = (tmp_path / "pyproject.toml").read_text()
+    with pytest.raises(RuleBroken, match=r"of 'acme-models-flight-delay-v1'\. Give 'acme-models-json-v1' a folder of"):
+        write_stubs("json", registry=registry, folder=tmp_path)
+    assert (tmp_path / "pyproject.toml").read_text() == before
+    assert not (tmp_path / "acme/models/json").exists()
+    for own in ("[tool.ruff]", "no TOML", "project = 1"):
+        (tmp_path / "pyproject.toml").write_text(own)
+        with pytest.raises(RuleBroken, match=r"has a pyproject\.toml already, of another project\."):
+            write_stubs("flight-delay", registry=registry, folder=tmp_path)
+        assert (tmp_path / "pyproject.toml").read_text() == own
+    write_stubs("json", registry=registry, folder=tmp_path, language="proto")
+
+
 def test_the_command_line_says_what_it_wrote(registry: str, tmp_path: Path) -> None:
     """Both languages, for people and for scripts; what is wrong is a sentence and exit 1."""
     said = _run("stubs", "flight-delay", "--lang", "proto", "-o", tmp_path, "--registry", registry)
     data = json.loads(_run("stubs", "flight-delay", "-o", tmp_path, "--registry", registry, "--json").stdout)
+    people = _run("stubs", "flight-delay", "-o", tmp_path, "--registry", registry).stdout
     refused = _run("stubs", "nothing", "-o", tmp_path, "--registry", registry)
     again = _run("init", "--proto-prefix", "other", "--registry", registry)
     wrong = _run("init", "--proto-prefix", "No", "--registry", tmp_path)
 
     assert said.stdout.startswith("acme.models.flight_delay.v1 of flight-delay version 1, for all versions of v1:")
+    assert people.splitlines()[-1] == f"Install it: pip install {tmp_path}/"
+    assert "pip install" not in said.stdout
     assert (data["version"], data["package"]) == (1, "acme.models.flight_delay.v1")
     assert all((tmp_path / file).is_file() for file in data["files"])
     assert (refused.exit_code, refused.stdout) == (1, "")

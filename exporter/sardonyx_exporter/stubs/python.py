@@ -96,6 +96,11 @@ __all__ = [
 '''
 
 
+def distribution(described: Described) -> str:
+    """The name by which pip knows the package."""
+    return described.package.replace(".", "-").replace("_", "-")
+
+
 def package(described: Described, manifest: Manifest | None = None) -> dict[str, str]:
     """The files of the package that are not compiled, by their paths.
 
@@ -106,7 +111,7 @@ def package(described: Described, manifest: Manifest | None = None) -> dict[str,
     folder = described.package.replace(".", "/")
     own = described.client
     facts = {
-        "name": described.package.replace(".", "-").replace("_", "-"),
+        "name": distribution(described),
         "model": described.model,
         "major": described.major,
         # A package of a server's own words is older to pip than one of any version.

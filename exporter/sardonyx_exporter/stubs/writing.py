@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ def write_stubs(
 
     Raises:
         ModelNotFound, RouteNotFound: there is no such model or generation.
-        RuleBroken: the package would hide another that Python programs need.
+        RuleBroken: the package would hide another that Python programs need, or the folder is another package's.
     """
     manifest = choose(Registry(registry), name, major)
     described = describe(schema(form_of(manifest)), name, manifest.interface_major)
@@ -103,7 +104,7 @@ def write_stubs_of_server(
     Raises:
         ModelNotFound, RouteNotFound: the server has no such model or generation.
         InvalidInput: it has several generations, and none is named; or anybody on its way could read the token.
-        RuleBroken: the package would hide another that Python programs need.
+        RuleBroken: the package would hide another that Python programs need, or the folder is another package's.
         SardonyxError: it does not answer, or has no reflection.
     """
     file, found = read_file(server, name, major, token=token, tls=tls, allow_insecure_token=allow_insecure_token)
@@ -116,6 +117,7 @@ def _write(
     into = Path(folder)
     if Language(language) is Language.PYTHON:
         _check_importable(described.package)
+        _check_own(into, described)
         written = python.write(python.package(described, manifest), described.path, into)
     else:
         written = python.write_all({described.path: described.source}, into)
@@ -137,6 +139,22 @@ def choose(registry: Registry, name: str, major: int | None) -> Manifest:
         if manifest.interface_major == (wanted or manifest.interface_major):
             return manifest
     raise RouteNotFound(name, f"v{wanted}", [f"v{each}" for each in sorted({m.interface_major for m in manifests})])
+
+
+def _check_own(folder: Path, described: Described) -> None:
+    """A folder has one package: another's description would be lost, and with it what pip installs of it."""
+    try:
+        found = repr(tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
+    except FileNotFoundError:
+        return
+    except (OSError, KeyError, TypeError, ValueError):
+        found = "another project"
+    name = python.distribution(described)
+    if found != repr(name):
+        raise RuleBroken(
+            f"{str(folder)!r} has a pyproject.toml already, of {found}. Give {name!r} a folder of its"
+            f" own, such as {str(folder / name)!r}."
+        )
 
 
 def _check_importable(package: str) -> None:

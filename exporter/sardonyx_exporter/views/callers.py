@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -29,4 +30,7 @@ def stubs_text(result: StubsResult) -> str:
     """What was written, for people."""
     source = result.model if result.version is None else f"{result.model} version {result.version}"
     made = f"{result.package} of {source}, for all versions of v{result.interface_major}"
-    return "\n".join([f"{made}:", *(f"  {result.folder}/{file}" for file in result.files)])
+    lines = [f"{made}:", *(f"  {result.folder}/{file}" for file in result.files)]
+    if "pyproject.toml" in result.files:
+        lines.append(f"Install it: pip install {shlex.quote(f'{result.folder}/')}")
+    return "\n".join(lines)
