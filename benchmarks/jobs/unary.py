@@ -13,17 +13,21 @@ from contenders.mlserver import start_mlserver
 from contenders.ours import start_bare, start_collector, start_sardonyx
 from contenders.process import LOAD_CPU, NotHere, answer_bytes, answer_of
 from contenders.triton import start_triton
-from jobs.measuring import Findings, Measured, loads_in_turn, ratio, unmeasured
+from jobs.measuring import Findings, Measured, median_of, ratio, unmeasured
 from load import Load, frame
 from sardonyx_exporter import promote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from contenders.process import Contender
     from figures import Figure, Target
     from jobs.measuring import Plan
     from load import Figures
+
+#: What was measured, by the requests in flight and by server, one each round.
+Taken = dict[int, dict[str, list["Figures"]]]
 
 BARE: Final = "bare grpc.aio"
 TRACED: Final = "sardonyx"
@@ -49,14 +53,28 @@ _LATENCY: Final = (
 
 
 def measure(plan: Plan) -> Findings:
-    """Start all servers, then measure them in turn under both loads."""
+    """Measure all servers in turn under both loads.
+
+    Each round starts them anew: where a process's memory comes to lie moves its figures by 5 %, for as long as it runs.
+    """
     request = models.request(models.SMALL, rows=1)
-    with ExitStack() as stack:
-        servers, absent = _start(stack, plan, request)
-        _require_same_answers(servers, request)
-        taken = {in_flight: _measure(plan, servers, request, in_flight) for in_flight in (ONE, MANY)}
-    throughput = {name: each.requests_per_s for name, each in taken[MANY].items()}
-    latency = {name: each.latency_p50_us for name, each in taken[ONE].items()}
+    registry, graph = _place(plan)
+    taken: Taken = {ONE: {}, MANY: {}}
+    absent: dict[str, str] = {}
+    for turn in range(plan.rounds):
+        with ExitStack() as stack:
+            servers = _start(stack, plan.place(f"unary-{turn}"), registry, graph, request, absent)
+            for name, reason in absent.items() if turn == 0 else ():
+                plan.say(f"without {name}: {reason}")
+            _require_same_answers(servers, request)
+            first = turn % len(servers)
+            for in_flight, figures_of in taken.items():
+                plan.say(f"1 row, {in_flight} in flight, round {turn + 1} of {plan.rounds}")
+                for server in servers[first:] + servers[:first]:
+                    figures_of.setdefault(server.name, []).append(_measure(plan, server, request, in_flight))
+    medians = {in_flight: {name: median_of(each) for name, each in sides.items()} for in_flight, sides in taken.items()}
+    throughput = {name: each.requests_per_s for name, each in medians[MANY].items()}
+    latency = {name: each.latency_p50_us for name, each in medians[ONE].items()}
     return Findings(
         [
             *(_figure(*target, throughput, "requests/s", absent) for target in _THROUGHPUT),
@@ -64,36 +82,45 @@ def measure(plan: Plan) -> Findings:
         ],
         [
             Measured(f"1 row, {in_flight} in flight", name, each)
-            for in_flight, sides in taken.items()
+            for in_flight, sides in medians.items()
             for name, each in sides.items()
         ],
     )
 
 
-def _start(stack: ExitStack, plan: Plan, request: bytes) -> tuple[list[Contender], dict[str, str]]:
-    """Every server that runs here; and of the others, why not."""
+def _place(plan: Plan) -> tuple[Path, Path]:
+    """A registry in which the model is live, and its graph."""
     registry = plan.place("unary") / "registry"
     promote(models.SMALL, models.add_small(registry), registry=str(registry))
     graph = plan.folder / "unary" / "model.onnx"
     graph.write_bytes(models.graph_of(registry, models.SMALL, 1))
+    return registry, graph
+
+
+def _start(
+    stack: ExitStack, folder: Path, registry: Path, graph: Path, request: bytes, absent: dict[str, str]
+) -> list[Contender]:
+    """Every server that runs here; of the others, ``absent`` is told why not."""
     servers = [
         start_bare(stack, graph, request),
         start_bare(stack, graph, request, servers=1),
         start_sardonyx(stack, registry, request),
         start_sardonyx(stack, registry, request, collector=start_collector(stack)),
     ]
-    absent: dict[str, str] = {}
-    peers: dict[str, Callable[[], Contender]] = {
-        MLSERVER: lambda: start_mlserver(stack, plan.place("mlserver"), graph, request),
-        TRITON: lambda: start_triton(stack, plan.place("triton"), graph, models.COLUMNS, request),
+    peers: dict[str, Callable[[Path], Contender]] = {
+        MLSERVER: lambda place: start_mlserver(stack, place, graph, request),
+        TRITON: lambda place: start_triton(stack, place, graph, models.COLUMNS, request),
     }
     for name, begin in peers.items():
+        if name in absent:
+            continue
+        place = folder / name.lower()
+        place.mkdir()
         try:
-            servers.append(begin())
+            servers.append(begin(place))
         except NotHere as reason:
             absent[name] = str(reason)
-            plan.say(f"without {name}: {reason}")
-    return servers, absent
+    return servers
 
 
 def _require_same_answers(servers: Sequence[Contender], request: bytes) -> None:
@@ -109,14 +136,10 @@ def _require_same_answers(servers: Sequence[Contender], request: bytes) -> None:
             raise RuntimeError(f"{name} does not answer as the bare server does.")
 
 
-def _measure(plan: Plan, servers: Sequence[Contender], request: bytes, in_flight: int) -> dict[str, Figures]:
-    plan.say(f"1 row, {in_flight} in flight")
+def _measure(plan: Plan, server: Contender, request: bytes, in_flight: int) -> Figures:
     body = plan.body(f"unary-{in_flight}", frame(request))
-    loads = {
-        server.name: Load(server.port, body, answer_bytes(server.address, request), in_flight, LOAD_CPU)
-        for server in servers
-    }
-    return loads_in_turn(plan, loads)
+    load = Load(server.port, body, answer_bytes(server.address, request), in_flight, LOAD_CPU)
+    return load.run(load.warm_up(plan.seconds))
 
 
 def _figure(
