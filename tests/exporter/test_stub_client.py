@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import importlib
@@ -280,6 +281,24 @@ async def test_arguments_that_cannot_be_are_refused_at_once(
         getattr(kinds, f"{way}EveryKindClient")(target, **(rest[0] if rest else {}))
     assert str(refused.value).startswith(says)
     assert "secret" not in str(refused.value)
+
+
+def test_an_event_loop_has_a_client_of_its_own(kinds: ModuleType) -> None:
+    """One that is made before there is a loop, or called from another, is told so; gRPC speaks of attached futures."""
+
+    async def make() -> Any:
+        return kinds.AsyncEveryKindClient("localhost:1")
+
+    with pytest.raises(RuntimeError, match=r"No event loop runs here\. Make this client within the coroutine"):
+        kinds.AsyncEveryKindClient("localhost:1")
+    with asyncio.Runner() as mine, asyncio.Runner() as other:
+        client = mine.run(make())
+        for method, arguments in ((client.predict, ROW), (client.predict_batch, COLUMNS)):
+            with pytest.raises(RuntimeError, match=r"made in another event loop\. Make one in each"):
+                other.run(method(**arguments))
+            with pytest.raises(kinds.Unavailable):
+                mine.run(method(**arguments, timeout_s=TIMEOUT_S))
+        mine.run(client.close())
 
 
 @pytest.mark.parametrize(

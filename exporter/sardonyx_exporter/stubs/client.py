@@ -61,7 +61,7 @@ class {prefix}{name}Client:
         caller: a name for whoever calls, such as "checkout": the server's monitor shows who calls which interface.
 
     Raises:
-        TypeError, ValueError: one of these cannot be what it is given as.
+        TypeError, ValueError: one of these cannot be what it is given as.{raises}
     """
 
     def __init__(
@@ -158,6 +158,7 @@ _WAYS: Final = {
     "async_": ("", "async "),
     "await_": ("", "await "),
     "a": ("", "a"),
+    "raises": ("", "\n        RuntimeError: no event loop runs yet."),
 }
 
 

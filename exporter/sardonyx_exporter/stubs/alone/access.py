@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import grpc
+from grpc import aio
 
 from .errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from grpc import aio
 
 _FORM: Final = "Write host:port, such as localhost:8001"
 _TARGET: Final = re.compile(
@@ -43,6 +43,7 @@ class Access:
 
     Raises:
         TypeError: the target or the credentials are of another kind.
+        RuntimeError: there is no event loop for a connection of asyncio.
         ValueError: an argument cannot be what it is given as; the message says what it should be.
     """
 
@@ -74,14 +75,31 @@ class Access:
                 cure = "Give credentials=grpc.ssl_channel_credentials(…), or a channel of your own where that is well"
                 raise ValueError(f"token: {risk}. {cure}.")
         self._service = service
+        #: Whose the connection is that is made here; None where it is a channel's, or for threads.
+        self._loop = _running_loop() if self.target and issubclass(channel, aio.Channel) else None
 
     @contextmanager
     def explaining(self, timeout_s: float | None) -> Iterator[None]:
-        """Within it, gRPC's errors become those of this package."""
+        """Within it, gRPC's errors become those of this package.
+
+        Raises:
+            RuntimeError: this is another event loop than the client's.
+        """
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "This client was made in another event loop. Make one in each, as in each asyncio.run()."
+            )
         try:
             yield
         except grpc.RpcError as error:
             raise explained(error, self.target or "The server", self._service, timeout_s) from None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("No event loop runs here. Make this client within the coroutine that uses it.") from None
 
 
 def _checked(target: str) -> str:
