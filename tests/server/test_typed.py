@@ -342,6 +342,7 @@ def test_no_rows_and_too_many_are_refused(trip: Trip) -> None:
     """A request has one row at least, and no more than the server says."""
     none = failure_of(lambda: trip.compiled.many({}))
     assert none.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert next(iter(none.violations.items())) == ("columns", "no rows: give at least one.")
     assert "columns.hour" in none.violations
     trip.compiled.many({name: [value] * 500 for name, value in GOOD.items()})
     many = failure_of(lambda: trip.compiled.many({name: [value] * 501 for name, value in GOOD.items()}))

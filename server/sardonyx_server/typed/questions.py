@@ -107,7 +107,14 @@ class ColumnsQuestion(_Typed):
         columns = self._request.columns
         fields = self._generation.typed.form.inputs
         values = read_columns(columns, fields, self._long)
-        return self._decode(served, columns, values, "columns", _rows_meant(served, values, fields))
+        try:
+            return self._decode(served, columns, values, "columns", _rows_meant(served, values, fields))
+        except InvalidInput as error:
+            if values:
+                raise
+            # On the wire an empty column is none: what callers know as no rows, the version has as missing inputs.
+            missing = (each for each in error.violations if each.field != "columns")
+            raise InvalidInput([Violation("columns", "no rows: give at least one."), *missing]) from None
 
     def encode(self, served: Served, outputs: Sequence[Array], record: Record) -> bytes:
         """A PredictBatchResponse's bytes."""
