@@ -138,10 +138,9 @@ class Predictor:
                 self._shadow.offer(routed.shadow, record, ran.outputs, len(data))
             return answer
         finally:
-            ended_ns = time.perf_counter_ns()
-            record.duration_ns = ended_ns - started_ns
+            record.duration_ns = time.perf_counter_ns() - started_ns
             if self._recorder is not None:
-                self._recorder.record(record, ended_ns)
+                self._recorder.record(record)
 
     def _route(self, question: Question, call: Call, record: Record) -> Routed:
         """Whom the question goes to, once the caller may ask."""

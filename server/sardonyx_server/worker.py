@@ -146,6 +146,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._queue.close()
+        self._telemetry.settle()
         await asyncio.to_thread(self._telemetry.stop, flush_s)
         if self._reporter:
             with contextlib.suppress(OSError):

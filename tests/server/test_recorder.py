@@ -12,13 +12,13 @@ from sardonyx import telemetry
 from sardonyx_server.telemetry import recorder as recorder_module
 from sardonyx_server.telemetry.capture import Capture
 from sardonyx_server.telemetry.record import Outputs, Record
-from sardonyx_server.telemetry.recorder import SLICE_RECORDS, SLICE_ROWS, Recorder
+from sardonyx_server.telemetry.recorder import ENDED_MAX, SLICE_RECORDS, SLICE_ROWS, Recorder
 from sardonyx_server.telemetry.usual import TABLE_ROWS
 from server.scene import PATIENCE_S, wait_until
 from server.spans import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sardonyx_server.served import Served
     from sardonyx_server.telemetry.usual import Usual
@@ -158,6 +158,36 @@ def test_usual_predictions_are_handed_on_by_another_thread_and_at_the_end() -> N
     assert taken.ids == [f"{number:06}" for number in (*range(TABLE_ROWS), count)]
     assert [record.prediction_id for record in taken.records] == [f"{number:06}" for number in range(TABLE_ROWS, count)]
     assert threading.get_ident() not in taken.threads
+
+
+def test_one_row_waits_for_company_and_more_rows_do_not() -> None:
+    """Predictions of one row are looked at after so many, or after a while, or when all is to be settled, in order."""
+    waits: list[Callable[[], None]] = []
+    taken = Taken()
+    recorder = Recorder(Capture(0.0), [taken], lambda seconds, work: waits.append(work) if seconds > 0 else None)
+
+    def kept() -> int:
+        return sum(table.waiting for table in recorder._tables._tables.values()) + len(recorder._records)
+
+    for number in range(ENDED_MAX - 1):
+        recorder.record(usual_of(number))
+    assert (kept(), len(waits)) == (0, 1)
+    recorder.record(usual_of(ENDED_MAX - 1))
+    assert kept() == ENDED_MAX
+    recorder.record(usual_of(ENDED_MAX))
+    assert (kept(), len(waits)) == (ENDED_MAX, 1)
+    waits[0]()
+    assert kept() == ENDED_MAX + 1
+    recorder.record(usual_of(ENDED_MAX + 1))
+    large = Record(telemetry.SPAN_MODEL_INFER, rows=2, feed={"x": np.ones((2, 1))})
+    recorder.record(large)
+    assert (kept(), large.feed) == (ENDED_MAX + 3, None)
+    recorder.record(usual_of(ENDED_MAX + 2))
+    recorder.settle()
+    recorder.start()
+    stop(recorder)
+    assert taken.ids == [f"{number:06}" for number in range(ENDED_MAX + 3)]
+    assert taken.records == [large]
 
 
 def test_what_was_asked_is_let_go() -> None:

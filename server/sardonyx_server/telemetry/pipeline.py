@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Pipeline:
-    """From a record of each prediction to spans, metrics and log lines.
+    """From a record of each prediction to spans, metrics and log lines; made inside the event loop.
 
     Args:
         config: what of it is wanted.
@@ -38,7 +39,8 @@ class Pipeline:
         log = RequestLog() if config.log_requests else None
         takers = [taker for taker in (self.sender, self.metrics, log) if taker is not None]
         capture = Capture(config.capture_rows_per_s if self.sender else 0.0)
-        self.recorder = Recorder(capture, takers) if takers else None
+        later = asyncio.get_running_loop().call_later
+        self.recorder = Recorder(capture, takers, later) if takers else None
 
     def start(self) -> None:
         """Begin."""
@@ -47,8 +49,13 @@ class Pipeline:
         if self.sender:
             self.sender.start()
 
+    def settle(self) -> None:
+        """Take in the last predictions, on the event loop."""
+        if self.recorder:
+            self.recorder.settle()
+
     def stop(self, timeout_s: float) -> None:
-        """Hand on what waits, for so long at most."""
+        """Hand on what waits, for so long at most; in another thread than the event loop's, once all has settled."""
         until = time.monotonic() + timeout_s
         if self.recorder:
             self.recorder.stop(timeout_s)
