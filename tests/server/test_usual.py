@@ -21,7 +21,7 @@ from sardonyx_server.telemetry.record import Batch, Captured, Outputs, Record, S
 from sardonyx_server.telemetry.requestlog import RequestLog
 from sardonyx_server.telemetry.sampling import Sampler
 from sardonyx_server.telemetry.spans import SpanWriter
-from sardonyx_server.telemetry.usual import IDLE_NS, TABLE_ROWS, TABLES_MAX, Tables, Usual
+from sardonyx_server.telemetry.usual import IDLE_NS, ROW_BYTES_MAX, TABLE_ROWS, TABLES_MAX, Tables, Usual
 from sardonyx_server.telemetry.usual_spans import UsualSpanWriter
 from server.scene import PATIENCE_S
 from server.spans import ADDRESS, Version, assert_same, attributes_of, expected_attributes
@@ -160,6 +160,8 @@ PARENT: Final = TraceParent(bytes(16), bytes(8), 1, "")
         {"shadowed": Shadowed(1, 1.0)},
         {"captured": Captured([0], 1.0, {})},
         {"outputs": outputs_of(values=1, dtype=np.int64)},
+        {"prediction_id": "𐍈" * 60},
+        {"outputs": outputs_of(1, [0.01] * 100)},
     ],
     ids=lambda changed: next(iter(changed)),
 )
@@ -231,6 +233,18 @@ def test_tables_make_room_when_they_are_idle(monkeypatch: pytest.MonkeyPatch) ->
     assert len(tables.take()) == TABLES_MAX
     assert tables.add(record_of(caller="late", start_ns=5 * IDLE_NS))
     assert [usual.kind.caller for usual in tables.take()] == ["late"]
+
+
+def test_tables_take_little_memory() -> None:
+    """Whatever ids callers give, and however many numbers models answer, all tables together have a few megabytes."""
+    tables = Tables()
+    for length in range(1, 1024):
+        tables.add(record_of("x" * length))
+        tables.add(record_of("x", outputs_of(1, [0.5] * length), caller=f"of {length}"))
+    assert all(table._size <= ROW_BYTES_MAX for table in tables._tables.values())
+    sizes = [len(table._buffer) for table in tables._tables.values()]
+    assert len(sizes) == TABLES_MAX
+    assert sum(sizes) <= 8 << 20
 
 
 def test_a_table_holds_no_more_labels_than_a_byte() -> None:

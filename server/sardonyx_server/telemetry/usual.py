@@ -25,8 +25,12 @@ Array = npt.NDArray[Any]
 #: Rows of a table: what finds no room is kept as a record. A table is taken when it is half full, within 20 ms: that is
 #: room for 12,000 predictions of one kind a second.
 TABLE_ROWS: Final = 512
-#: Tables of a worker, 70 kB each.
+#: Tables of a worker.
 TABLES_MAX: Final = 64
+#: Bytes of a row: 128 kB a table, 8 MB in all. What takes more, by a long id or by many numbers, is kept as a record.
+ROW_BYTES_MAX: Final = 256
+#: Of them, those of times and of the label's number.
+_FIXED_BYTES: Final = 6 * 8 + 1
 #: A table that nothing came to for so long makes room for another.
 IDLE_NS: Final = 10_000_000_000
 #: Different labels of a table: a row holds the number of its label in one byte.
@@ -106,11 +110,14 @@ class Tables:
 
     def _open(self, key: tuple[object, ...], record: Record, outputs: Outputs) -> Table | None:
         served = record.served
-        if served is None or not _are_floats(outputs) or not self._has_room(record.start_ns):
+        if served is None or not _are_floats(outputs):
             return None
         id_bytes = len(record.prediction_id.encode())
+        numbers = sum(array.nbytes for array in (outputs.probabilities, outputs.values) if array is not None)
+        if _FIXED_BYTES + id_bytes + numbers > ROW_BYTES_MAX or not self._has_room(record.start_ns):
+            return None
         kind = Kind(record.method, record.caller, record.route, served.model, served.version, served.major, id_bytes)
-        table = self._tables[key] = Table(kind, outputs)
+        table = self._tables[key] = Table(kind, _row_of(id_bytes, outputs))
         return table
 
     def _has_room(self, now_ns: int) -> bool:
@@ -131,26 +138,14 @@ class Table:
 
     Args:
         kind: theirs.
-        outputs: those of the first: their sizes are those of all.
+        dtype: a row's.
     """
 
-    def __init__(self, kind: Kind, outputs: Outputs) -> None:
+    def __init__(self, kind: Kind, dtype: np.dtype[Any]) -> None:
         self._kind = kind
-        probabilities, values = outputs.probabilities, outputs.values
         self._numbers: dict[object, int] = {}
         self._labels: list[object] = []
-        dtype = np.dtype(
-            [
-                ("start_ns", "<i8"),
-                ("duration_ns", "<i8"),
-                ("stages_ns", "<i8", (4,)),
-                ("id", f"V{kind.id_bytes}"),
-                ("label", "u1"),
-                ("probabilities", *_columns(probabilities)),
-                ("values", *_columns(values)),
-            ]
-        )
-        lengths = [0 if array is None else array.nbytes for array in (probabilities, values)]
+        lengths = [dtype[name].itemsize for name in ("probabilities", "values")]
         self._pack_into = struct.Struct(f"<6q{kind.id_bytes}sB{lengths[0]}s{lengths[1]}s").pack_into
         self._size = dtype.itemsize
         self._buffer = bytearray(TABLE_ROWS * self._size)
@@ -217,6 +212,21 @@ class Table:
 def _are_floats(outputs: Outputs) -> bool:
     """Whether a row can hold an answer's numbers."""
     return all(array is None or array.dtype.kind == "f" for array in (outputs.probabilities, outputs.values))
+
+
+def _row_of(id_bytes: int, outputs: Outputs) -> np.dtype[Any]:
+    """The type of a row: of one version, all answers have the sizes of the first."""
+    return np.dtype(
+        [
+            ("start_ns", "<i8"),
+            ("duration_ns", "<i8"),
+            ("stages_ns", "<i8", (4,)),
+            ("id", f"V{id_bytes}"),
+            ("label", "u1"),
+            ("probabilities", *_columns(outputs.probabilities)),
+            ("values", *_columns(outputs.values)),
+        ]
+    )
 
 
 def _columns(array: Array | None) -> tuple[str, tuple[int, ...]]:

@@ -37,6 +37,8 @@ class Metrics:
     def __init__(self, models: Container[str]) -> None:
         self._models = models
         self._values = Values()
+        # Told from the start: an alert on what was dropped needs the step from 0.
+        self._values.add(names.RECORDS_DROPPED, (), 0)
         self._runs: deque[str] = deque(maxlen=_RUNS_MAX)
         # Records are taken by one thread, and the values are read by another.
         self._lock = threading.Lock()
