@@ -283,6 +283,37 @@ async def test_arguments_that_cannot_be_are_refused_at_once(
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("timeout_s", "kind"),
+    [
+        *((wrong, ValueError) for wrong in (0, -1.0, math.nan, math.inf, 1e20)),
+        *((wrong, TypeError) for wrong in ("x", True)),
+    ],
+)
+async def test_a_time_that_is_none_is_refused_at_once(kinds: ModuleType, timeout_s: Any, kind: type[Exception]) -> None:
+    """What gRPC would take for no limit, or for a time that is over, is named before anything is sent."""
+    target = f"127.0.0.1:{free_port()}"
+    with kinds.EveryKindClient(target) as client:
+        for method, arguments in ((client.predict, ROW), (client.predict_batch, COLUMNS)):
+            with pytest.raises(kind, match="timeout_s: "):
+                method(**arguments, timeout_s=timeout_s)
+    async with kinds.AsyncEveryKindClient(target) as asking:
+        with pytest.raises(kind, match="timeout_s: "):
+            await asking.predict(**ROW, timeout_s=timeout_s)
+
+
+async def test_a_closed_client_says_so(kinds: ModuleType) -> None:
+    """A call after the end says what happened, and not what gRPC makes of it."""
+    target = f"127.0.0.1:{free_port()}"
+    client, asking = kinds.EveryKindClient(target), kinds.AsyncEveryKindClient(target)
+    client.close()
+    await asking.close()
+    with pytest.raises(RuntimeError, match="This client is closed"):
+        client.predict(**ROW, timeout_s=TIMEOUT_S)
+    with pytest.raises(RuntimeError, match="This client is closed"):
+        await asking.predict(**ROW, timeout_s=TIMEOUT_S)
+
+
 def test_an_event_loop_has_a_client_of_its_own(kinds: ModuleType) -> None:
     """One that is made before there is a loop, or called from another, is told so; gRPC speaks of attached futures."""
 

@@ -101,6 +101,7 @@ class {prefix}{name}Client:
 
         Raises:
             TypeError: a value is of another type than its argument; the argument is named.
+            ValueError: ``timeout_s`` is no time to wait.
             CallFailed: the server refused, as with InvalidArgument, or could not be reached; the message says what to
                 do. It is a grpc.RpcError.
         """
@@ -135,8 +136,9 @@ class {prefix}{name}Client:
             return {await_}self.stub.PredictBatch(request, timeout=timeout_s, metadata=self._access.metadata)
 
     {async_}def close(self) -> None:
-        """Close the channel."""
-        {await_}self.channel.close()
+        """Close the channel; there are no more calls."""
+        self._access.is_closed = True
+        {await_}self.channel.close({grace})
 
     {async_}def __{a}enter__(self) -> {prefix}{name}Client:
         """The client itself."""
@@ -158,6 +160,8 @@ _WAYS: Final = {
     "async_": ("", "async "),
     "await_": ("", "await "),
     "a": ("", "a"),
+    # Some of gRPC's types want it named.
+    "grace": ("", "grace=None"),
     "raises": ("", "\n        RuntimeError: no event loop runs yet."),
 }
 

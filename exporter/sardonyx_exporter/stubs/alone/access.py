@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc import aio
@@ -23,6 +23,8 @@ _URL: Final = re.compile(r"[a-z]+://", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 _CALLER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _PORT_MAX: Final = 65_535
+#: A day: gRPC takes a time that is too long for one that is over.
+_TIMEOUT_S_MAX: Final = 86_400.0
 
 
 class Access:
@@ -32,6 +34,7 @@ class Access:
         target: where they go, as gRPC takes it; a channel that was given knows that itself.
         options: of the channel.
         metadata: of each call.
+        is_closed: whether there are to be no more calls.
 
     Args:
         target: an address, or a channel.
@@ -74,6 +77,7 @@ class Access:
                 risk = f"it would travel unencrypted to {self.target}, where anybody on the way can read it"
                 cure = "Give credentials=grpc.ssl_channel_credentials(…), or a channel of your own where that is well"
                 raise ValueError(f"token: {risk}. {cure}.")
+        self.is_closed = False
         self._service = service
         #: Whose the connection is that is made here; None where it is a channel's, or for threads.
         self._loop = _running_loop() if self.target and issubclass(channel, aio.Channel) else None
@@ -83,8 +87,13 @@ class Access:
         """Within it, gRPC's errors become those of this package.
 
         Raises:
-            RuntimeError: this is another event loop than the client's.
+            RuntimeError: this is another event loop than the client's, or the client is closed.
+            TypeError, ValueError: ``timeout_s`` is no time to wait.
         """
+        if timeout_s is not None:
+            _check_timeout(timeout_s)
+        if self.is_closed:
+            raise RuntimeError("This client is closed. Make another, or close it when all calls are made.")
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
             raise RuntimeError(
                 "This client was made in another event loop. Make one in each, as in each asyncio.run()."
@@ -93,6 +102,14 @@ class Access:
             yield
         except grpc.RpcError as error:
             raise explained(error, self.target or "The server", self._service, timeout_s) from None
+
+
+def _check_timeout(timeout_s: Any) -> None:
+    if isinstance(timeout_s, bool) or not hasattr(timeout_s, "__float__"):
+        raise TypeError(f"timeout_s: {timeout_s!r:.100} is no number. Give seconds, or None.")
+    if not 0 < float(timeout_s) <= _TIMEOUT_S_MAX:
+        most = f"above 0 and up to {_TIMEOUT_S_MAX:g}, or None to wait as long as it takes"
+        raise ValueError(f"timeout_s: {timeout_s!r} is no time to wait. Give seconds, {most}.")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
