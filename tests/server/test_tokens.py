@@ -269,7 +269,7 @@ def test_refused_predictions_are_recorded(scene: Scene, tmp_path: Path) -> None:
             failure_of(lambda: infer_classifier(channel))
         with calling(address, BOOKING) as channel:
             failure_of(lambda: infer_classifier(channel))
-            for method in (typed, "/no.such.Service/Predict"):
+            for method in (typed, "/no.such.Service/Predict", typed.replace("Predict", "AnyText")):
                 call: Any = channel.unary_unary(method)
                 denied(lambda call=call: call(b"", timeout=PATIENCE_S))  # type: ignore[misc]
 

@@ -14,8 +14,9 @@ import grpc
 from sardonyx import status
 from sardonyx.errors import AccessDenied
 from sardonyx.oip import messages as oip
+from sardonyx.telemetry import SPAN_MODEL_INFER, SPAN_MODEL_STREAM_INFER
 from sardonyx_server.access.tokens import Role
-from sardonyx_server.doors import health
+from sardonyx_server.doors import health, typed
 from sardonyx_server.telemetry.record import Record
 
 if TYPE_CHECKING:
@@ -34,12 +35,9 @@ OPEN: Final = frozenset(
         f"/{oip.SERVICE}/ServerReady",
     ]
 )
+_PREDICTIONS: Final = frozenset({f"/{SPAN_MODEL_INFER}", f"/{SPAN_MODEL_STREAM_INFER}"})
 #: What is about one model, whose name is in the message: the door asks again, with the name.
-BY_MODEL: Final = frozenset(
-    f"/{oip.SERVICE}/{method}" for method in ("ModelInfer", "ModelStreamInfer", "ModelReady", "ModelMetadata")
-)
-#: The predictions among them.
-_PREDICTIONS: Final = frozenset(f"/{oip.SERVICE}/{method}" for method in ("ModelInfer", "ModelStreamInfer"))
+BY_MODEL: Final = _PREDICTIONS | {f"/{oip.SERVICE}/ModelReady", f"/{oip.SERVICE}/ModelMetadata"}
 
 
 def gated(
@@ -101,7 +99,8 @@ class _Gate(grpc.GenericRpcHandler):
 
     def _note(self, method: str, error: AccessDenied) -> None:
         """Leave a record where it is a prediction that is refused; a method that does not exist is a caller's text."""
-        generation = self._services.find(method[1:].rpartition("/")[0])
+        service, _, called = method[1:].rpartition("/")
+        generation = self._services.find(service) if called in typed.METHODS else None
         if self._recorder is not None and (generation is not None or method in _PREDICTIONS):
             model, code = generation.model if generation is not None else "", status.code_of(error).name
             self._recorder.record(Record(method[1:], model, code=code, start_ns=time.time_ns()))

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
     Kind = type[RowQuestion] | type[ColumnsQuestion]
 
+#: By method.
 _KINDS: Final[dict[str, Kind]] = {"Predict": RowQuestion, "PredictBatch": ColumnsQuestion}
+#: The methods of every model's own service.
+METHODS: Final = _KINDS.keys()
 #: In the trailers of an answer that left fields of the request out of account: their numbers.
 UNKNOWN_FIELDS: Final = "sardonyx-unknown-fields"
 
