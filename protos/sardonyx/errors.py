@@ -27,6 +27,7 @@ Every message is one or more whole sentences: what was wrong, where, and what to
 
 from __future__ import annotations
 
+import copy
 import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -214,9 +215,7 @@ class InternalError(SardonyxError):
 
 def again(error: SardonyxError) -> SardonyxError:
     """An equal error: one that several callers get is not to be raised twice, for each adds its own traceback."""
-    twin = _made(type(error), error.args)
-    twin.__dict__.update(error.__dict__)
-    return twin
+    return copy.copy(error)
 
 
 def _made(kind: type[SardonyxError], args: tuple[Any, ...]) -> SardonyxError:

@@ -111,7 +111,7 @@ class Flight:
 
     def _end(self) -> None:
         self._timer.cancel()
-        # Each knows the other: without this, only the garbage collector frees them, for a third of a call's time.
+        # Each knows the other: without this, only the garbage collector frees them, for half of a call's time.
         for call in self._calls:
             call.flight = None
         self._landed(self)

@@ -75,7 +75,6 @@ class Tables:
     """The tables of one worker."""
 
     def __init__(self) -> None:
-        # A dictionary for its order: the first was made first.
         self._tables: dict[tuple[object, ...], Table] = {}
         self._looked_ns = 0
 
@@ -95,9 +94,9 @@ class Tables:
         ):
             return False
         written_id = record.prediction_id.encode()
-        # Not the version itself, which would be kept in memory by its table.
-        key = (served.model, served.version, record.method, record.route, record.caller, len(written_id))
-        table = self._tables.get(key) or self._open(key, record, outputs)
+        # What Kind holds, which takes longer to make. Not the version itself: its table would keep it in memory.
+        key = (record.method, record.caller, record.route, served.model, served.version, served.major, len(written_id))
+        table = self._tables.get(key) or self._open(Kind(*key), record.start_ns, outputs)
         return table is not None and table.add(record, outputs, written_id)
 
     def take(self, at_least: int = 1) -> list[Usual]:
@@ -108,16 +107,13 @@ class Tables:
         """
         return [table.take() for table in list(self._tables.values()) if table.waiting >= at_least]
 
-    def _open(self, key: tuple[object, ...], record: Record, outputs: Outputs) -> Table | None:
-        served = record.served
-        if served is None or not _are_floats(outputs):
+    def _open(self, kind: Kind, now_ns: int, outputs: Outputs) -> Table | None:
+        if not _are_floats(outputs):
             return None
-        id_bytes = len(record.prediction_id.encode())
         numbers = sum(array.nbytes for array in (outputs.probabilities, outputs.values) if array is not None)
-        if _FIXED_BYTES + id_bytes + numbers > ROW_BYTES_MAX or not self._has_room(record.start_ns):
+        if _FIXED_BYTES + kind.id_bytes + numbers > ROW_BYTES_MAX or not self._has_room(now_ns):
             return None
-        kind = Kind(record.method, record.caller, record.route, served.model, served.version, served.major, id_bytes)
-        table = self._tables[key] = Table(kind, _row_of(id_bytes, outputs))
+        table = self._tables[kind] = Table(kind, _row_of(kind.id_bytes, outputs))
         return table
 
     def _has_room(self, now_ns: int) -> bool:
