@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sardonyx.errors import InvalidInput, Violation
-from sardonyx_server.protobuf import DELIMITED, read_field
+from sardonyx.protobuf import DELIMITED, read_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,8 +18,8 @@ from sardonyx.errors import InvalidInput, Violation, nearest
 from sardonyx.interface import DATATYPE_NAMES
 from sardonyx.oip.messages import InferTensorContents
 from sardonyx.oip.tensors import encode_contents, encode_raw
+from sardonyx.protobuf import delimited, varint
 from sardonyx_server.decode import TENSORS_NAMED_MAX
-from sardonyx_server.protobuf import delimited, varint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

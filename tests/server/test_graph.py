@@ -14,13 +14,13 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from sardonyx.errors import RegistryCorrupt
 from sardonyx.interface import digest
+from sardonyx.protobuf import delimited
 from sardonyx.registry import Registry
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1 import manifest_pb2
 from sardonyx.serving.v1 import model_service_pb2 as serving
 from sardonyx_exporter import promote
 from sardonyx_server.life.graph import NESTING_MAX, GraphRefused, check_graph
-from sardonyx_server.protobuf import delimited
 from server.scene import (
     ALONE,
     CLASSIFIER,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from sardonyx.oip import messages as oip
+from sardonyx.protobuf import delimited
 from sardonyx_server.decode import TENSORS_NAMED_MAX
-from sardonyx_server.protobuf import delimited
 from server.scene import (
     ALONE,
     CLASSIFIER,

@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sardonyx import __version__, telemetry
 from sardonyx.oip.coalesced import Coalesced
-from sardonyx_server.protobuf import varint
+from sardonyx.protobuf import varint
 from sardonyx_server.telemetry.batch import BatchWriter, Chunk
 from sardonyx_server.telemetry.otlp import padded_varints
 from sardonyx_server.telemetry.record import Batch, Captured, Outputs, Record, Shadowed, TraceParent, read_parent

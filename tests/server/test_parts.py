@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from contract.drawn import forms
 from sardonyx.errors import InvalidInput
 from sardonyx.interface import dtype_of, number_tensors
+from sardonyx.protobuf import delimited, varint
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.typed import Form, form, typed_service
 from sardonyx.typed.columns import read_columns, write_column
-from sardonyx_server.protobuf import delimited, varint
 from sardonyx_server.typed import parts
 from sardonyx_server.typed.parts import Parts
 

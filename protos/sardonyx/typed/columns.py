@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sardonyx.interface import dtype_of
+from sardonyx.protobuf import DELIMITED, delimited, read_varint, varint
 from sardonyx.registry.v1 import interface_pb2 as pb
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_VARINT, _PACKED, _GROUP, _GROUP_END = 0, 2, 3, 4
+_VARINT, _GROUP, _GROUP_END = 0, 3, 4
 #: A varint below takes one byte: such a column is the bytes of its numbers.
 _ONE_BYTE_BELOW: Final = 128
 #: How many bytes a value of each other wire type takes.
@@ -33,7 +34,7 @@ _NOTHING: Final[Mapping[int, bytes]] = {}
 def write_column(number: int, datatype: int, values: Array) -> bytes:
     """A column of numbers or truth values as the bytes of its field, for ``MergeFromString``; row by row."""
     data = np.ascontiguousarray(values, dtype_of(datatype)).tobytes()
-    return _varint(number << 3 | _PACKED) + _varint(len(data)) + data
+    return delimited(varint(number << 3 | DELIMITED), data)
 
 
 def read_columns(columns: Any, fields: Sequence[InputField], taken: Mapping[int, bytes] = _NOTHING) -> dict[str, Array]:
@@ -56,12 +57,12 @@ def read_columns(columns: Any, fields: Sequence[InputField], taken: Mapping[int,
             columns.ClearField(field.name)
     data, position = columns.SerializeToString(), 0
     while position < len(data):
-        tag, position = _read_varint(data, position)
-        if tag & 7 != _PACKED:
+        tag, position = read_varint(data, position)
+        if tag & 7 != DELIMITED:
             # Of a newer interface: its own fields are all packed.
             position = _skip(data, position, tag & 7)
             continue
-        length, position = _read_varint(data, position)
+        length, position = read_varint(data, position)
         field_here = numeric.get(tag >> 3)
         if field_here is not None:
             # A copy, which begins where memory is aligned: whoever works on the values saves more than it takes.
@@ -90,7 +91,7 @@ def _write_labels(predictions: Any, field: OutputField, labels: Array) -> None:
     found = _class_numbers(labels, {each.text: each.number for each in field.classes})
     if found.max(initial=0) < _ONE_BYTE_BELOW:
         data = found.astype(np.uint8).tobytes()
-        predictions.MergeFromString(_varint(field.number << 3 | _PACKED) + _varint(len(data)) + data)
+        predictions.MergeFromString(delimited(varint(field.number << 3 | DELIMITED), data))
     else:
         getattr(predictions, field.name).extend(found.tolist())
 
@@ -123,33 +124,13 @@ def _values(field: InputField, data: bytes) -> Array:
 def _skip(data: bytes, position: int, wire_type: int) -> int:
     """Where a value that is passed over ends; protobuf has read it before, and bounds how deep groups go."""
     if wire_type == _VARINT:
-        return _read_varint(data, position)[1]
-    if wire_type == _PACKED:
-        length, position = _read_varint(data, position)
+        return read_varint(data, position)[1]
+    if wire_type == DELIMITED:
+        length, position = read_varint(data, position)
         return position + length
     if wire_type != _GROUP:
         return position + _LENGTHS[wire_type]
-    tag, position = _read_varint(data, position)
+    tag, position = read_varint(data, position)
     while tag & 7 != _GROUP_END:
-        tag, position = _read_varint(data, _skip(data, position, tag & 7))
+        tag, position = read_varint(data, _skip(data, position, tag & 7))
     return position
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
-
-
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-        shift += 7

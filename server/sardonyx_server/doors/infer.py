@@ -23,11 +23,11 @@ from sardonyx.oip.messages import (
     ModelInferResponse,
     ModelStreamInferResponse,
 )
+from sardonyx.protobuf import delimited
 from sardonyx.telemetry import SPAN_MODEL_INFER, SPAN_MODEL_STREAM_INFER
 from sardonyx_server.bounds import divide
 from sardonyx_server.call import AGENTS_MAX, ROUTING_KEY, Call, read_call
 from sardonyx_server.doors.stream import pipe
-from sardonyx_server.protobuf import delimited
 from sardonyx_server.telemetry import timing
 from sardonyx_server.telemetry.record import Record
 

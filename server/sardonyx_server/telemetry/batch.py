@@ -11,7 +11,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.sdk import resources
 
 from sardonyx import __version__, telemetry
-from sardonyx_server.protobuf import delimited, varint
+from sardonyx.protobuf import delimited, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

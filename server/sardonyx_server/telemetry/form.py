@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sardonyx_server.protobuf import delimited
+from sardonyx.protobuf import delimited
 
 Array = npt.NDArray[Any]
 

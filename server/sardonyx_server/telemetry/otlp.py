@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sardonyx_server.protobuf import delimited, varint
+from sardonyx.protobuf import delimited, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

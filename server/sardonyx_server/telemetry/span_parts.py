@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy.typing as npt
 
 from sardonyx import telemetry as names
-from sardonyx_server.protobuf import delimited
+from sardonyx.protobuf import delimited
 from sardonyx_server.telemetry.form import Form
 from sardonyx_server.telemetry.otlp import attribute, int_value, key, keyed, padded_varints, text_value
 

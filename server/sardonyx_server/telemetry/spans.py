@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from sardonyx import telemetry as names
 from sardonyx.interface import dtype_of
-from sardonyx_server.protobuf import delimited
+from sardonyx.protobuf import delimited
 from sardonyx_server.telemetry import span_parts as parts
 from sardonyx_server.telemetry.otlp import (
     array_value,

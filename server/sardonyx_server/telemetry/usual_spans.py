@@ -1,6 +1,7 @@
 """Spans of usual predictions as OTLP bytes: those of one kind and one label have one form, and are filled in together.
 
-256 of them take 90 µs, 0.35 µs each, where ``spans`` takes 3. That both write the same is held by a property test.
+140 of them take 35 µs, a quarter of a microsecond each, where ``spans`` takes 3. That both write the same is held by a
+property test.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sardonyx_server.protobuf import delimited
+from sardonyx.protobuf import delimited
 from sardonyx_server.telemetry import span_parts as parts
 from sardonyx_server.telemetry.batch import SPAN, Chunk
 from sardonyx_server.telemetry.otlp import array_value, double_elements, double_value, keyed

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sardonyx.errors import InvalidInput, Violation
 from sardonyx.interface import dtype_of
+from sardonyx.protobuf import DELIMITED, delimited, read_field
 from sardonyx_server.bounds import PARTS_MAX
-from sardonyx_server.protobuf import DELIMITED, delimited, read_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
