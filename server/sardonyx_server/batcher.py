@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded, Violation
 from sardonyx_server import sharing
+from sardonyx_server.runs import Ran, divided, joined
 from sardonyx_server.telemetry.record import Batch
+from sardonyx_server.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,22 +30,6 @@ Array = npt.NDArray[Any]
 INLINE_S_MAX: Final = 0.001
 #: Threads are made when they are needed, and each version has a bounded number of runs: this bounds them all together.
 _THREADS_MAX: Final = 64
-
-
-class Ran(NamedTuple):
-    """The answers to one request, and where its time went, in nanoseconds.
-
-    Attributes:
-        outputs: an array for each output of the interface.
-        queue_ns: how long it waited.
-        run_ns: how long the run took, of all the requests in it.
-        batch: the run, where it was shared.
-    """
-
-    outputs: Sequence[Array]
-    queue_ns: int
-    run_ns: int
-    batch: Batch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +93,8 @@ class RowQueue:
 class Batcher:
     """Runs one version's session.
 
-    A short run takes place where it is asked for, on the event loop. Longer ones take place in threads, ``runs_max`` at
-    once; what arrives meanwhile waits, and goes together as soon as a run ends. A request leaves the queue exactly
+    Short runs take place on the event loop (``turns``). Longer ones take place in threads, ``runs_max`` at once; what
+    arrives meanwhile waits, and goes together as soon as a run ends. A request leaves the queue exactly
     once: with its own rows' answers, with its own error, late, or cancelled by its caller. None of the others in its
     run is harmed: late and cancelled ones are left out before the run, and where a shared run fails each of its
     requests is run again on its own, so that only the one at fault fails.
@@ -133,14 +117,9 @@ class Batcher:
         self._waiting: dict[_Waiting, None] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        #: So many rows are run at once where they are asked for, by ``run_now``; more of them wait, in ``run``.
+        #: So many rows are run on the event loop, by ``turns``; more of them wait, in ``run``.
         self.short_rows_max = 0 if limits.batch_delay_s else min(self._short_rows, queue.rows_max)
-
-    def run_now(self, feed: Mapping[str, Array]) -> Ran:
-        """A short run, without waiting."""
-        started_ns = time.perf_counter_ns()
-        outputs = self._session.run(feed)
-        return Ran(outputs, 0, time.perf_counter_ns() - started_ns)
+        self.turns = Turns(session, min(self.short_rows_max, limits.batch_rows_max))
 
     async def run_aside(self, feed: Mapping[str, Array], rows: int) -> Ran:
         """A run for nobody who waits: it takes no caller's place in the queue, nor among the runs of the version."""
@@ -222,7 +201,7 @@ class Batcher:
         rows = sum(waiting.rows for waiting in batch)
         started_ns = time.perf_counter_ns()
         try:
-            outputs = await self._outputs(_joined([waiting.feed for waiting in batch]), rows)
+            outputs = await self._outputs(joined([waiting.feed for waiting in batch]), rows)
         except Exception as error:  # whatever a runtime raises: it is the callers' answer
             await self._separate(batch, error)
         else:
@@ -242,12 +221,9 @@ class Batcher:
         if len(batch) == 1:
             batch[0].succeed(Ran(outputs, started_ns - batch[0].asked_ns, run_ns))
             return
-        shared = Batch(os.urandom(8).hex(), rows, [waiting.prediction_id for waiting in batch])
-        start = 0
-        for waiting in batch:
-            own = [values[start : start + waiting.rows] for values in outputs]
+        shared = Batch.of(rows, [waiting.prediction_id for waiting in batch])
+        for waiting, own in zip(batch, divided(outputs, [waiting.rows for waiting in batch]), strict=True):
             waiting.succeed(Ran(own, started_ns - waiting.asked_ns, run_ns, shared))
-            start += waiting.rows
 
     async def _separate(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """A run failed: whose fault it is shows when each request is run on its own."""
@@ -293,13 +269,6 @@ class _Waiting:
         """The caller's error, unless the caller has gone."""
         if not self.answer.done():
             self.answer.set_exception(error)
-
-
-def _joined(feeds: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
-    """Many feeds as one, row after row. A version's feeds have the same tensors, widths and types: it decoded them."""
-    if len(feeds) == 1:
-        return feeds[0]
-    return {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
 
 
 def _short_rows(cost: Cost) -> int:

@@ -113,7 +113,7 @@ class Predictor:
             record.feed, record.rows, record.members = question.decode(served)
             decoded_ns = time.perf_counter_ns()
             if record.rows <= served.batcher.short_rows_max:
-                ran = served.batcher.run_now(record.feed)
+                ran = await served.batcher.turns.run(record.feed, record.rows, record.prediction_id)
             else:
                 with served:
                     left_s = context.time_remaining()

@@ -21,9 +21,10 @@ from sardonyx_server.telemetry.record import Record, Shadowed, outputs_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sardonyx_server.batcher import Ran, RowQueue
+    from sardonyx_server.batcher import RowQueue
     from sardonyx_server.life.model import Model
     from sardonyx_server.life.portion import Portion
+    from sardonyx_server.runs import Ran
     from sardonyx_server.served import Served
     from sardonyx_server.telemetry.recorder import Recorder
 

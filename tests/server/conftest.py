@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from sardonyx.oip import messages as oip
-from server.scene import ALONE, PATIENCE_S, Scene, ask, make_scene, wait_until
+from server.scene import ALONE, PATIENCE_S, Scene, is_ready, make_scene, wait_until
 from support.programs import running_server
 
 if TYPE_CHECKING:
@@ -33,9 +32,5 @@ def channel(address: str) -> Iterator[grpc.Channel]:
     """A channel to that server, once it is ready."""
     with grpc.insecure_channel(address) as channel:
         grpc.channel_ready_future(channel).result(timeout=PATIENCE_S)
-
-        def ready() -> bool:
-            return bool(ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready)
-
-        wait_until(ready, "the server is ready")
+        wait_until(lambda: is_ready(channel), "the server is ready")
         yield channel

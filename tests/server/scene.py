@@ -357,6 +357,11 @@ def answers(channel: grpc.Channel, request: oip.ModelInferRequest) -> bool:
     return True
 
 
+def is_ready(channel: grpc.Channel) -> bool:
+    """Whether every model answers."""
+    return bool(ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready)
+
+
 def failure_of(call: Callable[[], object]) -> Failure:
     """The status of a call that must fail."""
     try:

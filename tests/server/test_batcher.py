@@ -301,8 +301,8 @@ def test_a_delay_waits_for_company_but_not_beyond_a_full_run() -> None:
     run(scenario)
 
 
-def test_a_short_run_does_not_wait() -> None:
-    """What takes no time is run where it is asked for, unless the queue would not take it."""
-    batcher = Batcher(SESSIONS[0], SHORT, RowQueue(3), Limits())
-    assert batcher.short_rows_max == 3
-    assert batcher.run_now(feed_of([7])).outputs[0].tolist() == [7.0]
+def test_short_runs_are_known_by_their_rows() -> None:
+    """What takes no time is run on the event loop, unless the queue would not take it."""
+    assert Batcher(SESSIONS[0], SHORT, RowQueue(3), Limits()).short_rows_max == 3
+    assert Batcher(SESSIONS[0], Cost(0.0, 0.0001), RowQueue(100), Limits()).short_rows_max == 10
+    assert Batcher(SESSIONS[0], LONG, RowQueue(3), Limits()).short_rows_max == 0

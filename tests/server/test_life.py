@@ -29,6 +29,7 @@ from server.scene import (
     get_model,
     get_server,
     infer,
+    is_ready,
     regressor_request,
     states_of,
     wait_until,
@@ -368,10 +369,7 @@ def test_an_empty_registry_is_served_and_ready(tmp_path: Path) -> None:
         running_server(tmp_path, *ALONE) as address,
         grpc.insecure_channel(address) as channel,
     ):
-        wait_until(
-            lambda: bool(ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready),
-            "the server is ready",
-        )
+        wait_until(lambda: is_ready(channel), "the server is ready")
         # What probes ask says the same.
         wait_until(lambda: serves(channel, ""), "the server is SERVING")
 

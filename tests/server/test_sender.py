@@ -24,14 +24,13 @@ from sardonyx_server.telemetry.sender import Sender
 from sardonyx_server.telemetry.usual import TABLE_ROWS, Tables
 from server.scene import (
     PATIENCE_S,
-    REGRESSOR,
-    answers,
     array_of,
     classifier_request,
     failure_of,
     frame_of,
     get_server,
     infer,
+    is_ready,
     regressor_request,
     wait_until,
 )
@@ -334,7 +333,7 @@ def server_with(scene: Scene, endpoint: str, *arguments: str) -> Iterator[tuple[
     program = Program.start("sardonyx_server", *fixed, "--otlp-endpoint", f"http://{endpoint}", *arguments)
     try:
         with grpc.insecure_channel(program.wait_for(r"listening on (\S+:\d+)")[1]) as channel:
-            wait_until(lambda: answers(channel, regressor_request(array_of(61, rows=1))), "the model answers")
+            wait_until(lambda: is_ready(channel), "every model answers")
             yield program, channel
     finally:
         assert program.stop() == 0, "".join(program.lines)
@@ -355,11 +354,7 @@ def test_each_prediction_is_a_span_and_the_end_loses_none(scene: Scene, rows: in
         wrong.inputs[0].datatype = "FP32"
         failure_of(lambda: infer(channel, wrong))
         assert program.stop() == 0, "".join(program.lines)
-        spans = {
-            attribute(span, telemetry.PREDICTION_ID).string_value: span
-            for span in collector.spans
-            if attribute(span, telemetry.MODEL_NAME).string_value != REGRESSOR
-        }
+        spans = {attribute(span, telemetry.PREDICTION_ID).string_value: span for span in collector.spans}
         assert spans.keys() == {*(f"right-{number}" for number in range(20)), "wrong"}
         assert len(collector.ids) == len(set(collector.ids))
         right = spans["right-0"]
@@ -382,8 +377,8 @@ def test_each_prediction_is_a_span_and_the_end_loses_none(scene: Scene, rows: in
 def test_an_absent_collector_is_told_in_model_service_and_fails_no_call(scene: Scene) -> None:
     """With nobody at the endpoint calls are answered, ModelService says what is wrong, and the end comes in time."""
     with server_with(scene, f"127.0.0.1:{free_port()}", "--drain-timeout-s", "2") as (_, channel):
-        wait_until(lambda: "UNAVAILABLE" in get_server(channel).telemetry.error, "the server noticed")
         for _ in range(100):
             infer(channel, regressor_request(array_of(63, rows=1)))
+        wait_until(lambda: "UNAVAILABLE" in get_server(channel).telemetry.error, "the server noticed")
         wait_until(lambda: get_server(channel).telemetry.spans_buffered >= 100, "the spans wait")
         assert get_server(channel).telemetry.spans_sent == 0

@@ -14,7 +14,18 @@ import pytest
 import trustme
 
 from sardonyx.oip import messages as oip
-from server.scene import ALONE, PATIENCE_S, REGRESSOR, array_of, ask, failure_of, infer, regressor_request, wait_until
+from server.scene import (
+    ALONE,
+    PATIENCE_S,
+    REGRESSOR,
+    array_of,
+    ask,
+    failure_of,
+    infer,
+    is_ready,
+    regressor_request,
+    wait_until,
+)
 from support.programs import Program
 
 if TYPE_CHECKING:
@@ -227,11 +238,6 @@ def client_credentials(authority: trustme.CA, clients: trustme.CA) -> grpc.Chann
     issued = clients.issue_cert("caller.example")
     chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
     return grpc.ssl_channel_credentials(root_of(authority), issued.private_key_pem.bytes(), chain)
-
-
-def is_ready(channel: grpc.Channel) -> bool:
-    """Whether every model answers."""
-    return bool(ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready)
 
 
 def code_of(channel: grpc.Channel) -> grpc.StatusCode:

@@ -35,6 +35,7 @@ from server.scene import (
     get_model,
     get_server,
     infer,
+    is_ready,
     regressor_request,
     wait_until,
 )
@@ -109,11 +110,6 @@ def calling(address: str, token: str, scheme: str = "Bearer") -> Iterator[grpc.C
     """A channel whose calls carry a token; none where it is empty."""
     with grpc.insecure_channel(address) as channel:
         yield grpc.intercept_channel(channel, _WithToken(f"{scheme} {token}")) if token else channel
-
-
-def is_ready(channel: grpc.Channel) -> bool:
-    """Whether every model answers."""
-    return bool(ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready)
 
 
 def infer_regressor(channel: grpc.Channel) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -67,6 +68,12 @@ ANSWERS: Final = st.one_of(
     st.builds(outputs_of, values=st.tuples(FLOATS, FLOATS)),
 )
 TIMES: Final = st.integers(0, 2**50)
+RUNS: Final = [
+    Batch.of(2, ["a", "b"]),
+    Batch.of(2, ["c", "d"]),
+    Batch.of(3, ["a", "é-1"]),
+    Batch.of(90, [f"{number}" for number in range(80)]),
+]
 RECORDS: Final = st.builds(
     record_of,
     TEXTS,
@@ -76,6 +83,7 @@ RECORDS: Final = st.builds(
     start_ns=st.integers(0, 2**62),
     duration_ns=TIMES,
     stages_ns=st.tuples(TIMES, TIMES, TIMES, TIMES),
+    batch=st.one_of(st.none(), st.sampled_from(RUNS)),
 )
 
 
@@ -109,7 +117,7 @@ def write(usual: Usual, sampler: Sampler) -> list[Span]:
     writer = UsualSpanWriter(ADDRESS)
     return [
         span
-        for kept in sampler.keep_rows(usual.rows)
+        for kept in sampler.keep_rows(usual.rows["duration_ns"])
         for chunk in writer.write(usual, kept)
         for span in spans_of(chunk)
     ]
@@ -156,7 +164,6 @@ PARENT: Final = TraceParent(bytes(16), bytes(8), 1, "")
         {"outputs": None},
         {"parent": PARENT},
         {"members": Coalesced(["a"])},
-        {"batch": Batch("a", 2, ["a", "b"])},
         {"shadowed": Shadowed(1, 1.0)},
         {"captured": Captured([0], 1.0, {})},
         {"outputs": outputs_of(values=1, dtype=np.int64)},
@@ -203,13 +210,15 @@ def test_a_thread_takes_what_another_adds() -> None:
                 assert (usual.rows["duration_ns"] == starts).all()
                 assert (usual.rows["stages_ns"] == starts[:, None]).all()
                 assert [int(id_.tobytes()) for id_ in usual.rows["id"]] == starts.tolist()
+                assert [batch.rows for batch in usual.batches if batch] == starts.tolist()
                 taken.extend(starts.tolist())
 
     taker = threading.Thread(target=take)
     taker.start()
     added = []
     for number in range(count):
-        record = record_of(f"{number:09}", start_ns=number, duration_ns=number, stages_ns=(number,) * 4)
+        batch = Batch("a", number, [])
+        record = record_of(f"{number:09}", start_ns=number, duration_ns=number, stages_ns=(number,) * 4, batch=batch)
         if tables.add(record):
             added.append(number)
         else:
@@ -245,6 +254,20 @@ def test_tables_take_little_memory() -> None:
     sizes = [len(table._buffer) for table in tables._tables.values()]
     assert len(sizes) == TABLES_MAX
     assert sum(sizes) <= 8 << 20
+
+
+def test_a_table_lets_go_of_the_runs_that_were_taken() -> None:
+    """A shared run holds the ids of all its requests: once its rows were taken, no table keeps it."""
+
+    class Kept(str):
+        __slots__ = ("__weakref__",)
+
+    tables, kept = Tables(), Kept("a")
+    gone = weakref.ref(kept)
+    assert tables.add(record_of(batch=Batch("a", 2, [kept, "b"])))
+    (usual,) = tables.take()
+    del kept, usual
+    assert gone() is None
 
 
 def test_a_table_holds_no_more_labels_than_a_byte() -> None:
@@ -291,7 +314,7 @@ def test_as_many_are_drawn_as_were_asked_for() -> None:
     sampler, kept = Sampler(0.25, slow_s=1e9), 0
     (usual,) = tabled(record_of(f"{number:04}") for number in range(TABLE_ROWS))
     for _ in range(100):
-        kept += sum(len(each.rows) for each in sampler.keep_rows(usual.rows))
+        kept += sum(len(each.places) for each in sampler.keep_rows(usual.rows["duration_ns"]))
     expected = 25 * TABLE_ROWS
     assert abs(kept - expected) < 6 * (expected * 0.75) ** 0.5
 

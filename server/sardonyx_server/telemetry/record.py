@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy.typing as npt
 
+from sardonyx.prediction_id import RandomIds
 from sardonyx.telemetry import OUTPUT_ROWS_MAX
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ Array = npt.NDArray[Any]
 
 # https://www.w3.org/TR/trace-context/#traceparent-header; version ff is forbidden, versions after 00 may be longer.
 _TRACEPARENT: Final = re.compile(r"(?!ff)(?!00.{53}.)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+
+_BATCH_IDS: Final = RandomIds()
+_BATCH_ID_LENGTH: Final = 16
 
 
 class TraceParent(NamedTuple):
@@ -59,6 +63,11 @@ class Batch(NamedTuple):
     id: str
     rows: int
     prediction_ids: Sequence[str]
+
+    @classmethod
+    def of(cls, rows: int, prediction_ids: Sequence[str]) -> Batch:
+        """A run under an id that no other has."""
+        return cls(_BATCH_IDS.next()[:_BATCH_ID_LENGTH], rows, prediction_ids)
 
 
 class Shadowed(NamedTuple):

@@ -58,12 +58,12 @@ class KeptRows(NamedTuple):
     """Usual predictions that get a span, all of one weight.
 
     Attributes:
-        rows: theirs, as in ``Usual``.
+        places: of their rows in ``Usual``.
         trace_ids: a trace of its own for each, 16 bytes, in the same order.
         state, weight: as in ``Kept``.
     """
 
-    rows: Array
+    places: Array
     trace_ids: Array
     state: str
     weight: float
@@ -104,19 +104,24 @@ class Sampler:
         own = (ids[start : start + _TRACE_ID_BYTES] for start in range(0, len(ids), _TRACE_ID_BYTES))
         return list(self._keep(zip(records, own, strict=True)))
 
-    def keep_rows(self, rows: Array) -> list[KeptRows]:
-        """Those of some usual predictions that get a span, by the same rule; the certain ones first."""
-        ids = np.frombuffer(os.urandom(_TRACE_ID_BYTES * len(rows)), f"V{_TRACE_ID_BYTES}")
+    def keep_rows(self, duration_ns: Array) -> list[KeptRows]:
+        """Those of some usual predictions that get a span, by the same rule; the certain ones first.
+
+        Args:
+            duration_ns: how long each of them took.
+        """
+        places = np.arange(len(duration_ns))
+        ids = np.frombuffer(os.urandom(_TRACE_ID_BYTES * len(places)), f"V{_TRACE_ID_BYTES}")
         if not self._threshold:
-            return [KeptRows(rows, ids, self._state_certain, 1.0)]
-        certain = rows["duration_ns"] >= self._slow_ns
+            return [KeptRows(places, ids, self._state_certain, 1.0)]
+        certain = duration_ns >= self._slow_ns
         randomness = ids.view(">u8")[1::2] & ((1 << _RANDOM_BITS) - 1)
         drawn = ~certain & (randomness >= self._threshold)
         kept = (
-            KeptRows(rows[certain], ids[certain], self._state_certain, 1.0),
-            KeptRows(rows[drawn], ids[drawn], self._state, self._weight),
+            KeptRows(places[certain], ids[certain], self._state_certain, 1.0),
+            KeptRows(places[drawn], ids[drawn], self._state, self._weight),
         )
-        return [each for each in kept if len(each.rows)]
+        return [each for each in kept if len(each.places)]
 
     def _keep(self, pairs: Iterable[tuple[Record, bytes]]) -> Iterator[Kept]:
         for record, own in pairs:

@@ -104,12 +104,12 @@ class Sender:
 
     def take_usual(self, usual: Usual) -> None:
         """The same, of usual predictions."""
-        kept = self._sampler.keep_rows(usual.rows)
+        kept = self._sampler.keep_rows(usual.rows["duration_ns"])
         try:
             chunks = [chunk for each in kept for chunk in self._usual_writer.write(usual, each)]
         except Exception:
             LOG.exception("telemetry: the spans of a table were lost")
-            self._refused += sum(len(each.rows) for each in kept)
+            self._refused += sum(len(each.places) for each in kept)
         else:
             self._keep(chunks)
 

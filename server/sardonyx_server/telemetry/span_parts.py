@@ -13,10 +13,11 @@ import numpy.typing as npt
 from sardonyx import telemetry as names
 from sardonyx.protobuf import delimited
 from sardonyx_server.telemetry.form import Form
-from sardonyx_server.telemetry.otlp import attribute, int_value, key, keyed, padded_varints, text_value
+from sardonyx_server.telemetry.otlp import attribute, int_value, key, keyed, padded_varints, text_value, texts_value
 
 if TYPE_CHECKING:
     from sardonyx.address import Address
+    from sardonyx_server.telemetry.record import Batch
 
 Array = npt.NDArray[Any]
 
@@ -37,6 +38,13 @@ LABELS: Final = key(names.OUTPUT_LABELS)
 PROBABILITIES: Final = key(names.OUTPUT_PROBABILITIES)
 VALUES: Final = key(names.OUTPUT_VALUES)
 OUTPUT_ROWS: Final = key(names.OUTPUT_ROWS)
+_BATCH_ID: Final = key(names.BATCH_ID)
+_BATCH_ROWS: Final = key(names.BATCH_ROWS)
+_BATCH_REQUESTS: Final = key(names.BATCH_REQUESTS)
+_BATCH_PREDICTION_IDS: Final = key(names.BATCH_PREDICTION_IDS)
+
+#: Shared runs that are remembered: their requests end close together.
+_RUNS_MAX: Final = 256
 
 
 class Source(NamedTuple):
@@ -121,6 +129,34 @@ def _constant(method: str, code: str, source: Source | None) -> bytes:
     return b"".join(written)
 
 
+class SharedRuns:
+    """What spans say of the run that several requests shared: written once, for all of them."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, bytes] = {}
+
+    def of(self, batch: Batch) -> bytes:
+        """The part of a span."""
+        written = self._written.get(batch.id)
+        if written is None:
+            if len(self._written) >= _RUNS_MAX:
+                self._written.clear()
+            written = self._written[batch.id] = _shared_run(batch)
+        return written
+
+
+def _shared_run(batch: Batch) -> bytes:
+    ids = batch.prediction_ids
+    return b"".join(
+        (
+            keyed(_BATCH_ID, text_value(batch.id)),
+            count_of(_BATCH_ROWS, batch.rows),
+            count_of(_BATCH_REQUESTS, len(ids)),
+            keyed(_BATCH_PREDICTION_IDS, texts_value(ids[: names.BATCH_IDS_MAX])),
+        )
+    )
+
+
 @lru_cache(maxsize=1024)
 def caller(name: str) -> bytes:
     """Who called."""
@@ -135,7 +171,7 @@ def before_id(length: int) -> bytes:
 
 @lru_cache(maxsize=4096)
 def count_of(written_key: bytes, count: int) -> bytes:
-    """An attribute that holds a number of rows."""
+    """An attribute that holds a number of rows, or of requests."""
     return keyed(written_key, int_value(count))
 
 

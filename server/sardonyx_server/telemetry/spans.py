@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sardonyx.address import Address
     from sardonyx.oip.coalesced import Coalesced
     from sardonyx_server.served import Served
-    from sardonyx_server.telemetry.record import Batch, Captured, Outputs, Record, Shadowed, TraceParent
+    from sardonyx_server.telemetry.record import Captured, Outputs, Record, Shadowed, TraceParent
     from sardonyx_server.telemetry.sampling import Kept
 
 Array = npt.NDArray[Any]
@@ -49,9 +49,6 @@ Array = npt.NDArray[Any]
 #: Beside W3C's trace flags: it is known whether the parent is remote (bit 8), and it is (bit 9).
 _REMOTE: Final = 0x300
 _FIXED32: Final = struct.Struct("<I")
-
-#: Runs whose ids are remembered as written: those that requests of one slice can belong to.
-_BATCHES_MAX: Final = 64
 
 # The keys of what differs from span to span, written once.
 _INPUT_ROWS: Final = key(names.INPUT_ROWS)
@@ -74,7 +71,7 @@ class SpanWriter:
     def __init__(self, address: Address) -> None:
         self._constants = parts.Constants(address)
         self._inputs: dict[tuple[str, int], Sequence[_Input]] = {}
-        self._batches: dict[str, bytes] = {}
+        self._runs = parts.SharedRuns()
 
     def write(self, many: Sequence[Kept]) -> list[bytes]:
         """Spans, serialised."""
@@ -113,20 +110,11 @@ class SpanWriter:
         if record.members is not None:
             written.append(_members(record.members))
         if record.batch is not None:
-            written.append(self._batch(record.batch))
+            written.append(self._runs.of(record.batch))
         if record.shadowed is not None:
             written.append(_shadowed(record.shadowed))
         if record.captured is not None and record.served is not None:
             written.extend(self._captured(record.captured, record.served))
-        return written
-
-    def _batch(self, batch: Batch) -> bytes:
-        """A shared run: written once, for all of its requests."""
-        written = self._batches.get(batch.id)
-        if written is None:
-            if len(self._batches) >= _BATCHES_MAX:
-                self._batches.clear()
-            written = self._batches[batch.id] = _batch(batch)
         return written
 
     def _captured(self, captured: Captured, served: Served) -> Iterator[bytes]:
@@ -204,18 +192,6 @@ def _add_outputs(written: list[bytes], outputs: Outputs) -> None:
         written.append(keyed(parts.PROBABILITIES, array_value(outputs.probabilities)))
     if outputs.values is not None:
         written.append(keyed(parts.VALUES, array_value(outputs.values)))
-
-
-def _batch(batch: Batch) -> bytes:
-    ids = texts_value(batch.prediction_ids[: names.BATCH_IDS_MAX])
-    return b"".join(
-        (
-            attribute(names.BATCH_ID, text_value(batch.id)),
-            attribute(names.BATCH_ROWS, int_value(batch.rows)),
-            attribute(names.BATCH_REQUESTS, int_value(len(batch.prediction_ids))),
-            attribute(names.BATCH_PREDICTION_IDS, ids),
-        )
-    )
 
 
 def _shadowed(shadowed: Shadowed) -> bytes:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sardonyx_server.telemetry.record import Outputs, Record
+    from sardonyx_server.telemetry.record import Batch, Outputs, Record
 
 Array = npt.NDArray[Any]
 
@@ -64,11 +64,13 @@ class Usual(NamedTuple):
         labels: what the numbers of labels in the rows stand for; empty where the model has none.
         rows: in the order in which they ended, with the fields ``start_ns``, ``duration_ns``, ``stages_ns``, ``id``
             (bytes), ``label`` (a number), ``probabilities`` and ``values`` (of no columns where the model has none).
+        batches: the runs that they shared with others, in the same order; None where one had a run of its own.
     """
 
     kind: Kind
     labels: Sequence[object]
     rows: Array
+    batches: Sequence[Batch | None]
 
 
 class Tables:
@@ -89,7 +91,6 @@ class Tables:
             or record.parent is not None
             or record.captured is not None
             or record.members is not None
-            or record.batch is not None
             or record.shadowed is not None
         ):
             return False
@@ -146,6 +147,7 @@ class Table:
         self._size = dtype.itemsize
         self._buffer = bytearray(TABLE_ROWS * self._size)
         self._rows = np.frombuffer(self._buffer, dtype)
+        self._batches: list[Batch | None] = [None] * TABLE_ROWS
         #: Rows that were added, by the event loop alone, and those that were taken, by the recorder's thread alone.
         self._added = 0
         self._taken = 0
@@ -163,9 +165,11 @@ class Table:
                 return False
         probabilities, values = outputs.probabilities, outputs.values
         self._last_ns = record.start_ns
+        place = self._added % TABLE_ROWS
+        self._batches[place] = record.batch
         self._pack_into(
             self._buffer,
-            self._added % TABLE_ROWS * self._size,
+            place * self._size,
             record.start_ns,
             record.duration_ns,
             *record.stages_ns,
@@ -186,10 +190,17 @@ class Table:
     def take(self) -> Usual:
         """The rows that were added since the last call."""
         added = self._added
-        rows = self._rows[np.arange(self._taken, added) % TABLE_ROWS]
+        places = np.arange(self._taken, added) % TABLE_ROWS
+        rows = self._rows[places]
+        batches = list(map(self._take_batch, places.tolist()))
         # Only now may their places be filled again.
         self._taken = added
-        return Usual(self._kind, tuple(self._labels), rows)
+        return Usual(self._kind, tuple(self._labels), rows, batches)
+
+    def _take_batch(self, place: int) -> Batch | None:
+        """The run of a row, which is let go of: it holds the ids of all its requests."""
+        batch, self._batches[place] = self._batches[place], None
+        return batch
 
     def is_idle(self, now_ns: int) -> bool:
         """Whether nothing has come for long, and all that came was taken."""

@@ -18,7 +18,7 @@ from sardonyx_server.telemetry.batch import SPAN, Chunk
 from sardonyx_server.telemetry.otlp import array_value, double_elements, double_value, keyed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import ItemsView, Iterable, Iterator, Sequence
 
     from sardonyx.address import Address
     from sardonyx_server.telemetry.form import Form
@@ -41,33 +41,44 @@ class UsualSpanWriter:
     def __init__(self, address: Address) -> None:
         self._constants = parts.Constants(address)
         self._forms: dict[tuple[object, ...], Form] = {}
+        self._runs = parts.SharedRuns()
 
     def write(self, usual: Usual, kept: KeptRows) -> Iterator[Chunk]:
-        """Spans, serialised; those of one label together.
+        """Spans, serialised; those of one form together.
 
         Args:
             usual: the predictions.
             kept: those of their rows that get a span.
         """
-        for number in np.unique(kept.rows["label"]).tolist():
-            chosen = kept.rows["label"] == number
-            rows = kept.rows[chosen]
+        rows = usual.rows[kept.places]
+        runs = self._runs_of(usual, kept)
+        for (number, run_bytes), group in _grouped(rows["label"].tolist(), map(len, runs)):
             # Of no labels there is one kind.
             label = usual.labels[number : number + 1]
-            form = self._form(usual.kind, label, rows.dtype, kept)
-            yield Chunk(len(rows), _fill(form, rows, kept.trace_ids[chosen]))
+            form = self._form(usual.kind, label, run_bytes, rows.dtype, kept)
+            spans = _fill(form, rows[group], kept.trace_ids[group])
+            if run_bytes:
+                spans["run"] = np.frombuffer(b"".join([runs[place] for place in group]), f"V{run_bytes}")
+            yield Chunk(len(group), spans.tobytes())
 
-    def _form(self, kind: Kind, label: Sequence[object], dtype: np.dtype[Any], kept: KeptRows) -> Form:
+    def _runs_of(self, usual: Usual, kept: KeptRows) -> Sequence[bytes]:
+        """What each span says of the run that was shared; empty where it was not."""
+        batches = (usual.batches[place] for place in kept.places.tolist())
+        return [self._runs.of(batch) if batch else b"" for batch in batches]
+
+    def _form(self, kind: Kind, label: Sequence[object], run_bytes: int, dtype: np.dtype[Any], kept: KeptRows) -> Form:
         # 1 and True are equal, and so are their hashes.
-        about = (kind, label, type(label[0]) if label else None, dtype, kept.state, kept.weight)
+        about = (kind, label, type(label[0]) if label else None, run_bytes, dtype, kept.state, kept.weight)
         form = self._forms.get(about)
         if form is None:
             if len(self._forms) >= _FORMS_MAX:
                 self._forms.clear()
-            form = self._forms[about] = self._new_form(kind, label, dtype, kept)
+            form = self._forms[about] = self._new_form(kind, label, run_bytes, dtype, kept)
         return form
 
-    def _new_form(self, kind: Kind, label: Sequence[object], dtype: np.dtype[Any], kept: KeptRows) -> Form:
+    def _new_form(
+        self, kind: Kind, label: Sequence[object], run_bytes: int, dtype: np.dtype[Any], kept: KeptRows
+    ) -> Form:
         form = parts.head()
         form.add(self._constants.of(kind.method, "OK", parts.Source(kind.model, kind.version, kind.major, kind.route)))
         if kind.caller:
@@ -84,6 +95,8 @@ class UsualSpanWriter:
             form.add(parts.state_of(kept.state))
         if kept.weight != 1:
             form.add(keyed(parts.WEIGHT, double_value(kept.weight)))
+        if run_bytes:
+            form.place("run", f"V{run_bytes}", b"")
         return form.within(SPAN)
 
 
@@ -95,8 +108,16 @@ def _place_doubles(form: Form, name: str, key: bytes, columns: int) -> None:
     form.place(name, (elements.dtype, (columns,)), before, content)
 
 
-def _fill(form: Form, rows: Array, trace_ids: Array) -> bytes:
-    """The spans of some rows, one after the other."""
+def _grouped(labels: Iterable[int], run_bytes: Iterable[int]) -> ItemsView[tuple[int, int], list[int]]:
+    """The places of spans of one form, by what tells forms of one kind apart."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for place, about in enumerate(zip(labels, run_bytes, strict=True)):
+        groups.setdefault(about, []).append(place)
+    return groups.items()
+
+
+def _fill(form: Form, rows: Array, trace_ids: Array) -> Array:
+    """The spans of some rows, one after the other, but for their runs."""
     spans = form.copies(len(rows))
     spans["trace_id"] = trace_ids
     spans["span_id"] = np.frombuffer(os.urandom(8 * len(rows)), dtype="V8")
@@ -107,4 +128,4 @@ def _fill(form: Form, rows: Array, trace_ids: Array) -> bytes:
     for name in ("probabilities", "values"):
         if name in (spans.dtype.names or ()):
             spans[name]["value"] = rows[name]
-    return spans.tobytes()
+    return spans

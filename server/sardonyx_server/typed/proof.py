@@ -68,7 +68,7 @@ def _compare(what: str, question: RowQuestion | ColumnsQuestion, served: Served,
                 f"Its own service reads the golden rows otherwise than the Open Inference Protocol does: {what}, tensor"
                 f" {tensor!r}. Export the version again."
             )
-    question.encode(served, served.batcher.run_now(feed).outputs, Record(what))
+    question.encode(served, served.batcher.turns.run_now(feed).outputs, Record(what))
 
 
 def _tensors(loaded: Loaded, values: Mapping[str, Array]) -> ModelInferRequest:

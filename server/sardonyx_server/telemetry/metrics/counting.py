@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,11 +13,11 @@ from sardonyx_server.telemetry.metrics.values import Values
 from sardonyx_server.telemetry.timing import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from sardonyx_server.telemetry.metrics.names import Metric
     from sardonyx_server.telemetry.metrics.values import Labels
-    from sardonyx_server.telemetry.record import Record
+    from sardonyx_server.telemetry.record import Batch, Record
     from sardonyx_server.telemetry.usual import Usual
 
 Array = npt.NDArray[Any]
@@ -39,7 +38,8 @@ class Metrics:
         self._values = Values()
         # Told from the start: an alert on what was dropped needs the step from 0.
         self._values.add(names.RECORDS_DROPPED, (), 0)
-        self._runs: deque[str] = deque(maxlen=_RUNS_MAX)
+        # A dictionary for its order: the oldest is forgotten.
+        self._runs: dict[str, None] = {}
         # Records are taken by one thread, and the values are read by another.
         self._lock = threading.Lock()
 
@@ -64,7 +64,8 @@ class Metrics:
         with self._lock:
             self._values.add(names.REQUESTS, (*labels, "OK"), len(rows))
             self._observe(names.DURATION, labels, rows["duration_ns"] * 1e-9)
-            self._count_answered(labels, rows["stages_ns"], np.ones(len(rows)), len(rows))
+            run_rows = self._run_rows((1, batch) for batch in usual.batches)
+            self._count_answered(labels, rows["stages_ns"], run_rows, len(rows))
 
     def take_counted(self) -> Values:
         """What was counted since the last call."""
@@ -87,7 +88,8 @@ class Metrics:
             return
         stages_ns = np.array([record.stages_ns for record in answered])
         rows = sum(record.rows for record in answered)
-        self._count_answered(labels, stages_ns, np.array(self._run_rows(answered)), rows)
+        run_rows = self._run_rows((record.rows, record.batch) for record in answered)
+        self._count_answered(labels, stages_ns, run_rows, rows)
 
     def _count_answered(self, labels: Labels, stages_ns: Array, run_rows: Array, rows: int) -> None:
         """Stages and rows of what was answered, and the rows of the runs that answered it."""
@@ -97,17 +99,22 @@ class Metrics:
         # Requests of several routes may share a run.
         self._observe(names.RUN_ROWS, labels[:2], run_rows)
 
-    def _run_rows(self, records: Sequence[Record]) -> list[int]:
-        """The rows of each run, shared ones once."""
+    def _run_rows(self, requests: Iterable[tuple[int, Batch | None]]) -> Array:
+        """The rows of each run, shared ones once.
+
+        Args:
+            requests: rows of each request, and the run that it shared with others.
+        """
         rows = []
-        for record in records:
-            run = record.batch
-            if run is None:
-                rows.append(record.rows)
-            elif run.id not in self._runs:
-                self._runs.append(run.id)
-                rows.append(run.rows)
-        return rows
+        for own, batch in requests:
+            if batch is None:
+                rows.append(own)
+            elif batch.id not in self._runs:
+                if len(self._runs) >= _RUNS_MAX:
+                    del self._runs[next(iter(self._runs))]
+                self._runs[batch.id] = None
+                rows.append(batch.rows)
+        return np.array(rows)
 
     def _observe(self, metric: Metric, labels: Labels, values: Array) -> None:
         """Put values into their buckets; a bound belongs to the bucket below it."""
