@@ -90,7 +90,7 @@ class Sender:
 
     @property
     def buffered(self) -> int:
-        """How many spans wait."""
+        """How many spans wait, those that are being sent among them."""
         return self._spans_in - self._spans_out
 
     def start(self) -> None:
@@ -167,14 +167,17 @@ class Sender:
                     return
 
     def _deliver(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], chunks: Sequence[Chunk]) -> None:
-        """Send spans; each is counted as sent or as lost, whatever happens."""
-        count = sum(chunk.spans for chunk in chunks)
+        """Send spans; each is counted as sent or as lost, whatever happens, and waits until then."""
+        count, taken = sum(chunk.spans for chunk in chunks), 0
         try:
-            self._send(export, self._batches.write(chunks, self.dropped), count)
+            taken = self._send(export, self._batches.write(chunks, self.dropped), count)
         except Exception:
             # Telemetry must outlive its own bugs: the next batch may fare better.
             LOG.exception("telemetry: a batch was lost")
-            self._lost += count
+        self._spans_out += count
+        self._bytes_out += sum(len(chunk.data) for chunk in chunks)
+        self._lost += count - taken
+        self.sent += taken
 
     def _next_batch(self) -> list[Chunk]:
         """The oldest spans, up to the limits."""
@@ -184,43 +187,37 @@ class Sender:
             chunks.append(self._chunks.popleft())
             spans += chunks[-1].spans
             size += len(chunks[-1].data)
-        self._spans_out += spans
-        self._bytes_out += size
         return chunks
 
-    def _send(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], batch: bytes, count: int) -> None:
-        """Send a batch until it is taken, refused for good, or time is up."""
+    def _send(self, export: grpc.UnaryUnaryMultiCallable[bytes, bytes], batch: bytes, count: int) -> int:
+        """Send a batch until it is taken, refused for good, or time is up; how many of its spans were taken."""
         backoff_s = BACKOFF_S
         while True:
             self._call = export.future(batch, timeout=self._timeout_s(), metadata=self._collector.headers)
             try:
                 answer = self._call.result()
             except grpc.FutureCancelledError:
-                self._lost += count
-                return
+                return 0
             except grpc.RpcError as error:
                 wait_s = _wait_s(error, backoff_s)
                 self._report(f"{error.code().name}: {error.details()}")
                 if wait_s is None or self._expired():
-                    self._lost += count
-                    return
+                    return 0
                 self._pause(wait_s)
                 backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
             else:
-                self._count(answer, count)
-                return
+                return count - self._rejected(answer, count)
 
-    def _count(self, answer: bytes, count: int) -> None:
-        """A collector may refuse a part; that part must not be sent again."""
+    def _rejected(self, answer: bytes, count: int) -> int:
+        """How many spans a collector has refused of those that it took; they must not be sent again."""
         try:
             partial = ExportTraceServiceResponse.FromString(answer).partial_success
         except DecodeError:
             # The call succeeded: whatever the answer is meant to say, the spans were taken.
             partial = ExportTraceServiceResponse().partial_success
         rejected = min(max(partial.rejected_spans, 0), count)
-        self.sent += count - rejected
-        self._lost += rejected
         self._report(f"{rejected} spans rejected: {partial.error_message}" if rejected else "")
+        return rejected
 
     def _report(self, error: str) -> None:
         """Log a change, not each repetition."""
