@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import re
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tritonclient import grpc as triton
 
 from sardonyx import status
 from sardonyx.errors import ServerDraining
 from sardonyx.oip import messages as oip
+from sardonyx_server.doors.stream import ALL_BYTES_MAX, ANSWERED_BYTES_MAX, ASKED_BYTES_MAX, WINDOW, Streams
+from sardonyx_server.drain import Drain
 from server.scene import (
     ALONE,
     LONG,
@@ -34,7 +39,7 @@ from server.scene import (
 from support.programs import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from server.scene import Scene
 
@@ -158,6 +163,67 @@ def test_a_client_that_does_not_read_cannot_fill_the_server(scene: Scene) -> Non
             responses.cancel()
     finally:
         assert program.stop() == 0, "".join(program.lines)
+
+
+class Reader:
+    """A caller's side of a stream, which reads answers when it likes.
+
+    Attributes:
+        read: the lengths of what it has read.
+    """
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+        self.reads = asyncio.Event()
+
+    async def write(self, answered: bytes) -> None:
+        """gRPC's: returns when there is room for more."""
+        await self.reads.wait()
+        self.read.append(len(answered))
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.sampled_from([1, 300, 20_000, 70_000, 1_000_000]), min_size=1, max_size=200),
+    growth=st.sampled_from([1, 10, 100]),
+    count=st.sampled_from([1, 8]),
+)
+def test_what_is_held_is_bounded_in_bytes(sizes: list[int], growth: int, count: int) -> None:
+    """Many streams that nobody reads, with answers much larger than requests: each holds a bounded number of bytes."""
+    unread = ANSWERED_BYTES_MAX + growth * max(ASKED_BYTES_MAX, *sizes)
+
+    async def scenario() -> None:
+        held: list[list[int]] = [[] for _ in range(count)]
+        streams, readers = Streams(Drain()), [Reader() for _ in range(count)]
+
+        async def asked() -> AsyncIterator[bytes]:
+            for size in sizes:
+                yield bytes(size)
+
+        def answering(place: int) -> Any:
+            async def answer(data: bytes) -> bytes:
+                await asyncio.sleep(0)
+                held[place].append(growth * len(data))
+                assert len(held[place]) <= WINDOW or readers[place].reads.is_set()
+                return cast("bytes", range(growth * len(data)))  # as long, and without its memory
+
+            return answer
+
+        piped = [
+            asyncio.create_task(streams.pipe(asked(), cast("Any", reader), answering(place)))
+            for place, reader in enumerate(readers)
+        ]
+        for _ in range(3 * len(sizes)):
+            await asyncio.sleep(0)
+        assert all(sum(each) <= unread for each in held)
+        assert streams.answered_bytes == sum(map(sum, held)) <= ALL_BYTES_MAX + count * unread
+        for reader in readers:
+            reader.reads.set()
+        await asyncio.wait_for(asyncio.gather(*piped), PATIENCE_S)
+        assert all(reader.read == [growth * size for size in sizes] for reader in readers)
+        assert streams.answered_bytes == 0
+
+    asyncio.run(scenario())
 
 
 def test_a_drain_ends_the_stream_after_what_was_asked(scene: Scene) -> None:

@@ -27,7 +27,7 @@ from sardonyx.protobuf import delimited
 from sardonyx.telemetry import SPAN_MODEL_INFER, SPAN_MODEL_STREAM_INFER
 from sardonyx_server.bounds import divide
 from sardonyx_server.call import AGENTS_MAX, ROUTING_KEY, Call, read_call
-from sardonyx_server.doors.stream import pipe
+from sardonyx_server.doors.stream import Streams
 from sardonyx_server.telemetry import timing
 from sardonyx_server.telemetry.record import Record
 
@@ -60,7 +60,7 @@ class InferDoor(grpc.GenericRpcHandler):
 
     def __init__(self, predictor: Predictor, drain: Drain) -> None:
         self._predictor = predictor
-        self._drain = drain
+        self._streams = Streams(drain)
         self._make: dict[str, Callable[[Call], Handler]] = {
             f"/{SERVICE}/ModelInfer": lambda call: grpc.unary_unary_rpc_method_handler(partial(self._infer, call)),
             f"/{SERVICE}/ModelStreamInfer": lambda call: grpc.stream_stream_rpc_method_handler(
@@ -101,7 +101,7 @@ class InferDoor(grpc.GenericRpcHandler):
                 return _refusal(error, record)
             return delimited(_INFER_RESPONSE, answered)
 
-        await pipe(requests, context, answer, self._drain)
+        await self._streams.pipe(requests, context, answer)
 
 
 class InferQuestion:
