@@ -19,7 +19,8 @@
     ├── RuleBroken              an act that the rules of interfaces and routes forbid
     ├── RegistryError           the registry holds something that it should not, or cannot be reached
     │   ├── RegistryMissing
-    │   └── RegistryCorrupt
+    │   ├── RegistryCorrupt
+    │   └── RegistryReplaced
     └── InternalError           a bug: the id leads to the server's log
 
 Every message is one or more whole sentences: what was wrong, where, and what to do next.
@@ -203,6 +204,10 @@ class RegistryMissing(RegistryError):
 
 class RegistryCorrupt(RegistryError):
     """The registry holds something that contradicts itself: a digest, a chain, a name."""
+
+
+class RegistryReplaced(RegistryError):
+    """The registry holds another log than the one that was read before."""
 
 
 class InternalError(SardonyxError):

@@ -14,8 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sardonyx.errors import InvalidInput, ModelNotFound, RegistryCorrupt, RegistryError, VersionNotFound
-from sardonyx.registry import MajorRoutes, Registry, Routes, fold
+from sardonyx.errors import (
+    InvalidInput,
+    ModelNotFound,
+    RegistryCorrupt,
+    RegistryError,
+    RegistryReplaced,
+    VersionNotFound,
+)
+from sardonyx.registry import Log, MajorRoutes, Registry, Routes, fold
 from sardonyx.registry.v1.event_pb2 import Event
 from sardonyx.registry.v1.manifest_pb2 import Artifact, Manifest
 
@@ -247,12 +254,70 @@ def test_events_are_numbered_and_chained(registry: Registry) -> None:
     assert {event.model for event in events} == {MODEL}
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3, 4, 5])
-def test_events_after_a_number_are_the_rest(registry: Registry, after: int) -> None:
-    """Reading behind any number gives the events from there on."""
-    _append(registry, _live(1), _live(2), _back(1), _live(3))
+@pytest.mark.parametrize("known", [0, 1, 2, 3, 4])
+def test_a_log_is_read_on_from_what_is_known(registry: Registry, known: int) -> None:
+    """A reader that goes on from any event knows in the end what one knows that reads all."""
+    acts = [_live(1), _live(2), _back(1), _live(3)]
+    _append(registry, *acts[:known])
+    before = registry.log(MODEL)
+    _append(registry, *acts[known:])
 
-    assert [event.sequence for event in registry.events(MODEL, after)] == list(range(after + 1, 5))
+    assert before.routes.sequence == known
+    assert registry.log(MODEL, before) == registry.log(MODEL)
+    assert registry.log(MODEL).routes == fold(registry.events(MODEL))
+
+
+@pytest.mark.parametrize("known", [1, 2, 3])
+@pytest.mark.parametrize("kept", [0, 1, 2])
+@pytest.mark.parametrize("more", [0, 1, 5])
+def test_a_restored_log_is_not_read_on(registry: Registry, tmp_path: Path, known: int, kept: int, more: int) -> None:
+    """A log that went back to an earlier event is another one, whatever came after; one that kept all is the same."""
+    _append(registry, *[_live(version) for version in range(1, known + 1)])
+    before = registry.log(MODEL)
+    for file in sorted(_events_folder(tmp_path).iterdir())[kept:]:
+        file.unlink()
+    _append(registry, *[_live(version) for version in range(kept + 1, kept + more + 1)])
+
+    if kept >= known:
+        assert registry.log(MODEL, before) == registry.log(MODEL)
+    else:
+        with pytest.raises(RegistryReplaced, match=f"has no event {known}, or not the one that was read"):
+            registry.log(MODEL, before)
+    assert registry.log(MODEL, Log()).routes.sequence == min(kept, known) + more
+
+
+def test_an_event_that_goes_while_it_is_read_is_said_to_be_gone(registry: Registry, tmp_path: Path) -> None:
+    """Who reads a log that is being removed gets the events that there are, or hears which one is gone."""
+    _append(registry, *[_live(version) for version in range(1, 101)])
+    last = max(_events_folder(tmp_path).iterdir())
+    away, over = tmp_path / "away", threading.Event()
+
+    def take_away() -> None:
+        while not over.is_set():
+            last.rename(away)
+            over.wait(0.001)
+            away.rename(last)
+            over.wait(0.001)
+
+    with ThreadPoolExecutor() as pool:
+        taking = pool.submit(take_away)
+        try:
+            message = _error_of_reading(registry)
+        finally:
+            over.set()
+        taking.result()
+    assert f"{last.name} is listed in the registry" in message
+    assert "is gone" in message
+
+
+def _error_of_reading(registry: Registry) -> str:
+    """What the first reading of many says that fails."""
+    for _ in range(1000):
+        try:
+            assert len(registry.events(MODEL)) in {99, 100}
+        except RegistryError as error:
+            return error.message
+    raise AssertionError("no reading failed")
 
 
 def test_append_of_nothing_writes_nothing(registry: Registry) -> None:

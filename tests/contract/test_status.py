@@ -57,6 +57,7 @@ LOCAL: set[type[errors.SardonyxError]] = {
     errors.RegistryError,
     errors.RegistryMissing,
     errors.RegistryCorrupt,
+    errors.RegistryReplaced,
 }
 
 

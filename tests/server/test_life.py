@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,12 @@ from server.scene import (
     is_ready,
     regressor_request,
     states_of,
+    value_of,
     wait_until,
 )
 from server.test_health import serves
-from support.programs import running_server
+from server.test_supervisor import alive
+from support.programs import Program, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -346,6 +349,114 @@ def test_an_empty_registry_in_place_of_the_old_changes_nothing(registry: Path, c
     registry.mkdir()
     wait_until(lambda: MODEL in get_server(channel).registry.error, "the server noticed")
     assert live_version(channel) == "1"
+
+
+RESTART = "restart the server to serve what is there now"
+
+
+def put(registry: Path, other: Path) -> None:
+    """Put a copy of another registry in a registry's place: whole, so that nobody reads half of it."""
+    copy = shutil.copytree(other, registry.with_name("copy"))
+    registry.rename(registry.with_name("former"))
+    copy.rename(registry)
+
+
+def test_a_restored_registry_changes_nothing_until_a_restart(registry: Path, channel: grpc.Channel) -> None:
+    """A log that went back, and on from there, is not followed: ModelService says so, and what to do about it."""
+    second_version(registry)
+    backup = shutil.copytree(registry, registry.with_name("backup"))
+    promote(MODEL, 2, registry=str(registry))
+    wait_until(lambda: live_version(channel) == "2", "version 2 answers")
+    put(registry, backup)
+    wait_until(lambda: RESTART in get_server(channel).registry.error, "the server noticed that the log is shorter")
+    for version in (2, 1, 2, 1):
+        promote(MODEL, version, registry=str(registry))
+    # Another model is served by a log of its own; once it answers, the longer log of the first one was read too.
+    promote("other", export_regressor(registry, "other", seed=4), registry=str(registry))
+    wait_until(lambda: answers(channel, regressor_request(ROW, model="other")), "the other model answers")
+    assert f"another log of {MODEL} than" in get_server(channel).registry.error
+    assert live_version(channel) == "2"
+    assert states_of(channel, MODEL) == {2: serving.STATE_READY}
+    with running_server(registry, *ALONE) as address, grpc.insecure_channel(address) as anew:
+        wait_until(lambda: answers(anew, regressor_request(ROW, model=MODEL)), "the model answers after a restart")
+        assert live_version(anew) == "1"
+        assert not get_server(anew).registry.error
+
+
+def test_another_registry_gives_no_version_other_bytes(registry: Path, channel: grpc.Channel, tmp_path: Path) -> None:
+    """Where another registry has the same model and number, the old bytes answer; with the former back, all goes on."""
+    another = tmp_path / "another"
+    for seed in (5, 6):
+        promote(MODEL, export_regressor(another, MODEL, seed=seed), registry=str(another))
+    promote(MODEL, 1, registry=str(another))
+    before = value_of(infer(channel, regressor_request(ROW, model=MODEL)))
+    put(registry, another)
+    wait_until(lambda: RESTART in get_server(channel).registry.error, "the server noticed")
+    answer = infer(channel, regressor_request(ROW, model=MODEL))
+    assert (answer.model_version, value_of(answer)) == ("1", before)
+    shutil.rmtree(registry)
+    registry.with_name("former").rename(registry)
+    wait_until(lambda: not get_server(channel).registry.error, "the server noticed that it is back")
+    promote(MODEL, second_version(registry), registry=str(registry))
+    wait_until(lambda: live_version(channel) == "2", "version 2 answers")
+
+
+def test_every_worker_says_once_that_the_registry_was_replaced(registry: Path) -> None:
+    """Each worker logs it once, with what to do; one that is started anew meanwhile serves what is there, without."""
+    second_version(registry)
+    backup = shutil.copytree(registry, registry.with_name("backup"))
+    promote(MODEL, 2, registry=str(registry))
+    arguments = ("--workers", "2", "--drain-grace-s", "0", "--poll-interval-s", "0.05")
+    program = Program.start("sardonyx_server", "--registry", str(registry), "--listen", "127.0.0.1:0", *arguments)
+    try:
+        address = program.wait_for(r"listening on (\S+:\d+)")[1]
+        wait_until(lambda: set(live_by_worker(address).values()) == {"2"}, "version 2 answers")
+        put(registry, backup)
+        wait_until(lambda: len(told(program)) == 2, "both workers told of it")
+        errors = errors_by_worker(address)
+        assert all(RESTART in error for error in errors.values())
+        killed = min(errors)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: not alive(killed), "it is dead")
+        wait_until(lambda: "" in errors_by_worker(address).values(), "another worker serves")
+        found = errors_by_worker(address)
+        assert sorted(RESTART in error for error in found.values()) == [False, True]
+        live = live_by_worker(address)
+        assert {live[worker] for worker, error in found.items() if error} == {"2"}
+        assert {live[worker] for worker, error in found.items() if not error} == {"1"}
+    finally:
+        assert program.stop() == 0, "".join(program.lines)
+    assert len(told(program)) == 2
+
+
+def told(program: Program) -> list[str]:
+    """The lines that say that the registry was replaced."""
+    return [line for line in program.lines if "another log of" in line]
+
+
+def errors_by_worker(address: str) -> dict[int, str]:
+    """What each of two workers says of the registry, by its process."""
+    return by_worker(address, lambda _, server: server.registry.error)
+
+
+def live_by_worker(address: str) -> dict[int, str]:
+    """The version that each of two workers answers with, by its process."""
+    return by_worker(address, lambda channel, _: live_version(channel))
+
+
+def by_worker(address: str, ask_for: Callable[[grpc.Channel, serving.GetServerResponse], str]) -> dict[int, str]:
+    """What each of two workers answers, by its process: a connection leads to one, and the kernel chooses which."""
+    found: dict[int, str] = {}
+
+    def both() -> bool:
+        with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            if answers(channel, regressor_request(ROW, model=MODEL)):
+                server = get_server(channel)
+                found[server.process_id] = ask_for(channel, server)
+        return len(found) == 2
+
+    wait_until(both, "both workers answer")
+    return found
 
 
 def test_a_broken_log_keeps_what_its_model_had_and_lets_others_go_on(registry: Path, channel: grpc.Channel) -> None:

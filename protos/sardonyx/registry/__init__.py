@@ -11,7 +11,7 @@ A version appears whole or not at all, and what is live is a fold over the event
 monitor read. Create-only writes decide every race: on local disk and in any object store with conditional puts.
 """
 
-from sardonyx.registry.registry import Registry
+from sardonyx.registry.registry import Log, Registry
 from sardonyx.registry.routes import LiveMoment, MajorRoutes, Routes, Share, fold
 
-__all__ = ["LiveMoment", "MajorRoutes", "Registry", "Routes", "Share", "fold"]
+__all__ = ["LiveMoment", "Log", "MajorRoutes", "Registry", "Routes", "Share", "fold"]

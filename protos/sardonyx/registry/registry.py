@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from sardonyx.errors import InvalidInput, ModelNotFound, RegistryCorrupt, RuleBroken, VersionNotFound
+from sardonyx.errors import (
+    InvalidInput,
+    ModelNotFound,
+    RegistryCorrupt,
+    RegistryError,
+    RegistryReplaced,
+    RuleBroken,
+    VersionNotFound,
+)
 from sardonyx.names import check_model_name
 from sardonyx.registry.routes import Routes, fold
 from sardonyx.registry.store import Store
@@ -27,6 +36,23 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 # Numbers are written with leading zeros so that a store's order of names is the order of numbers.
 _DIGITS: Final = 8
 _SETTINGS: Final = "settings.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A model's log as far as it was read.
+
+    Attributes:
+        routes: what its events make of the routes.
+        digest: SHA-256 of its last event's bytes in hex; empty before the first. Each event holds that of the one
+            before, so two logs that are equal here are equal up to here.
+    """
+
+    routes: Routes = field(default_factory=Routes)
+    digest: str = ""
+
+
+_UNREAD: Final = Log()
 
 
 class Registry:
@@ -140,17 +166,27 @@ class Registry:
             )
         return data
 
-    def events(self, model: str, after: int = 0) -> list[Event]:
-        """A model's events behind a sequence number, oldest first; the chain of digests is checked.
+    def events(self, model: str) -> list[Event]:
+        """A model's events, oldest first; the chain of digests is checked.
 
         Raises:
             RegistryCorrupt: an event is missing, out of place or does not follow the one before.
         """
-        return self._read_events(model, after)[0]
+        return self._read_events(model, _UNREAD)[0]
 
     def routes(self, model: str) -> Routes:
         """What is live now."""
-        return fold(self.events(model))
+        return self.log(model).routes
+
+    def log(self, model: str, known: Log = _UNREAD) -> Log:
+        """A model's log as it is now, read on from what is known of it.
+
+        Raises:
+            RegistryCorrupt: as for ``events``.
+            RegistryReplaced: it does not go on from there: it is shorter, or another one.
+        """
+        events, digest = self._read_events(model, known)
+        return Log(fold(events, known.routes), digest)
 
     def append(self, model: str, decide: Callable[[Routes], Event | None]) -> Event | None:
         """Append an event to a model's log.
@@ -164,24 +200,32 @@ class Registry:
             The event as stored, or None.
         """
         while True:
-            events, digest = self._read_events(model, 0)
-            event = decide(fold(events))
+            log = self.log(model)
+            event = decide(log.routes)
             if event is None:
                 return None
-            event.model, event.sequence, event.previous_digest = model, len(events) + 1, digest
+            event.model, event.sequence, event.previous_digest = model, log.routes.sequence + 1, log.digest
             event.time.GetCurrentTime()
             if self._store.create(f"{self._path_of(model)}/events/{_name(event.sequence)}", _to_json(event)):
                 return event
 
-    def _read_events(self, model: str, after: int) -> tuple[list[Event], str]:
-        folder = f"{self._path_of(model)}/events"
-        # The event before the first wanted one is read too: the chain hangs on its digest.
+    def _read_events(self, model: str, known: Log) -> tuple[list[Event], str]:
+        """The events behind those that are known, and the digest of the last."""
+        folder, after = f"{self._path_of(model)}/events", known.routes.sequence
+        # The last event that is known is read too: by its digest the log is the one that was read.
         names = self._store.names(folder, after=_name(after - 1) if after > 1 else None)
+        if after and not names:
+            raise self._replaced(model, after)
         events: list[Event] = []
         digest, expected = "", max(after, 1)
         for name in names:
             path = f"{folder}/{name}"
-            data = self._store.get(path) or b""
+            data = self._store.get(path)
+            if data is None:
+                raise RegistryError(
+                    f"{path} is listed in the registry {self.location!r}, and is gone: somebody removes or replaces it."
+                    " Try again when that is done."
+                )
             event = _from_json(data, Event(), path)
             chained = event.previous_digest == digest or event.sequence == after
             if event.sequence != expected or _number(name, folder) != expected or event.model != model or not chained:
@@ -189,7 +233,15 @@ class Registry:
             digest, expected = hashlib.sha256(data).hexdigest(), expected + 1
             if event.sequence > after:
                 events.append(event)
+            elif digest != known.digest:
+                raise self._replaced(model, after)
         return events, digest
+
+    def _replaced(self, model: str, after: int) -> RegistryReplaced:
+        return RegistryReplaced(
+            f"The log of model {model!r} in the registry {self.location!r} is another one than before: it has no event"
+            f" {after}, or not the one that was read. Read it anew."
+        )
 
     def _path_of(self, model: str) -> str:
         """A model's folder.

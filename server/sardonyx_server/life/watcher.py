@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from sardonyx.errors import RegistryError, SardonyxError
-from sardonyx.registry.routes import Routes, fold
+from sardonyx.errors import RegistryError, RegistryReplaced, SardonyxError
+from sardonyx.registry import Log, Routes
 from sardonyx_server.life.model import Wish
 from sardonyx_server.log import LOG
 
@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 
 #: How far back a worker looks for a version that loads.
 STAND_INS_MAX: Final = 3
+_HELD: Final = (
+    "What is served stays as it is. Bring back the registry that was read, or restart the server to serve what is there"
+    " now."
+)
 _DURATIONS: Final = re.compile(r"\d+(\.\d+)?\s?(ns|µs|ms|s)\b")
 
 
 class Watcher:
     """Polls a registry in a thread.
 
-    A reading is cheap: a listing of models, and for each a listing of the events behind the last one seen. A registry
-    that cannot be read, or that has become shorter, changes nothing but ``error``.
+    A reading is cheap: a listing of models, and for each a listing of the events from the last one seen on, which is
+    read again. A registry that cannot be read, and a log that does not go on from what was read of it, change nothing
+    but ``error``: half a log, as there is while one is copied or removed, cannot be told from a whole one.
 
     Args:
         registry: the registry.
@@ -48,7 +53,7 @@ class Watcher:
         self._interval_s = interval_s
         self._wished = wished
         self._only = frozenset(only)
-        self._routes: dict[str, Routes] = {}
+        self._logs: dict[str, Log] = {}
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -59,37 +64,41 @@ class Watcher:
     async def _poll(self) -> None:
         first = self.last_read is None
         try:
-            routes, errors = await asyncio.to_thread(self._read)
+            logs, errors = await asyncio.to_thread(self._read)
         except SardonyxError as error:
             self._report(error.message)
             return
         self._report(" ".join(errors))
-        if first and errors and not routes:
+        if first and errors and not logs:
             # Nothing could be read of what is there: that is not the same as nothing being there.
             return
         self.last_read = datetime.now(UTC)
-        if first or routes != self._routes:
-            self._routes = routes
-            for name in sorted(self._only - routes.keys()) if first else ():
+        if first or logs != self._logs:
+            self._logs = logs
+            for name in sorted(self._only - logs.keys()) if first else ():
                 LOG.warning("model %s: the registry holds none of that name; it is served once it is promoted", name)
-            self._wished({name: _wish(state) for name, state in routes.items()})
+            self._wished({name: _wish(log.routes) for name, log in logs.items()})
 
-    def _read(self) -> tuple[dict[str, Routes], list[str]]:
-        """The routes of every model; a model whose log cannot be read keeps those it had, and is named."""
+    def _read(self) -> tuple[dict[str, Log], list[str]]:
+        """The log of every model; a model whose log cannot be read, or is another, keeps what it had, and is named."""
         names = [name for name in self._registry.models() if not self._only or name in self._only]
-        missing = sorted(self._routes.keys() - set(names))
+        missing = sorted(self._logs.keys() - set(names))
         if missing:
-            raise RegistryError(f"The registry no longer holds {', '.join(missing)}: what is served stays as it is.")
-        routes, errors = dict(self._routes), list[str]()
+            raise RegistryError(f"The registry no longer holds {', '.join(missing)}. {_HELD}")
+        logs, errors, replaced = dict(self._logs), list[str](), list[str]()
         for name in names:
-            known = self._routes.get(name, Routes())
             try:
-                events = self._registry.events(name, after=known.sequence)
+                logs[name] = self._registry.log(name, logs.get(name, Log()))
+            except RegistryReplaced:
+                replaced.append(name)
             except SardonyxError as error:
                 errors.append(error.message)
-                continue
-            routes[name] = fold(events, known)
-        return routes, errors
+        if replaced:
+            errors.append(
+                f"The registry holds another log of {', '.join(replaced)} than the one that was read: it was restored"
+                f" from a backup, or replaced. {_HELD}"
+            )
+        return logs, errors
 
     def _report(self, error: str) -> None:
         """Log a change, not each repetition; how long a store tried is no change."""

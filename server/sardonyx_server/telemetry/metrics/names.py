@@ -130,7 +130,10 @@ REGISTRY_READ: Final = Metric(
     "when the registry was read last, Unix time",
 )
 REGISTRY_UNREADABLE: Final = Metric(
-    "sardonyx_registry_unreadable", Kind.GAUGE, (_WORKER,), "1 while the registry cannot be read, else 0"
+    "sardonyx_registry_unreadable",
+    Kind.GAUGE,
+    (_WORKER,),
+    "1 while the registry cannot be read, or is not followed since it is another one than was read, else 0",
 )
 MEMORY: Final = Metric(
     "sardonyx_worker_resident_memory_bytes", Kind.GAUGE, (_WORKER,), "memory that the process of a worker holds"
