@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sardonyx.errors import SardonyxError
-from sardonyx.registry import Registry
+from sardonyx.registry import Log, Registry
 from sardonyx_server.bounds import Bounds
 from sardonyx_server.life.golden import rows_of
 from sardonyx_server.life.loader import LoadFailed, load
@@ -149,7 +149,7 @@ def _check(
 ) -> Checked:
     started = time.perf_counter()
     try:
-        loaded = load(registry, model, version, runtime=runtime, enter=lambda _state: None)
+        loaded = load(registry, model, version, known=Log(), runtime=runtime, enter=lambda _state: None)
         took_ms = (time.perf_counter() - started) * 1e3
         if loaded.typed is not None:
             proof.prove(loaded, loaded.typed, bounds)

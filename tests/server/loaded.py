@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sardonyx.registry import Registry
+from sardonyx.registry import Log, Registry
 from sardonyx_server.batcher import Batcher, Limits, RowQueue
 from sardonyx_server.bounds import Bounds
 from sardonyx_server.life.loader import load
@@ -19,6 +19,6 @@ BOUNDS: Final = Bounds(rows_max=65_536, text_bytes_max=65_536)
 
 def load_served(registry: Path, model: str, version: int, queue: RowQueue | None = None) -> Served:
     """A version of a registry, loaded and proven."""
-    loaded = load(Registry(str(registry)), model, version, runtime=Runtime(), enter=lambda _state: None)
+    loaded = load(Registry(str(registry)), model, version, known=Log(), runtime=Runtime(), enter=lambda _state: None)
     batcher = Batcher(loaded.session, loaded.cost, queue or RowQueue(BOUNDS.rows_max), Limits())
     return Served(loaded.manifest, loaded.typed, batcher, BOUNDS, lambda: None)

@@ -401,6 +401,18 @@ def test_another_registry_gives_no_version_other_bytes(registry: Path, channel: 
     wait_until(lambda: live_version(channel) == "2", "version 2 answers")
 
 
+def test_a_version_that_failed_is_not_loaded_of_another_registry(registry: Path, channel: grpc.Channel) -> None:
+    """A version that is tried again fails where the registry was replaced: nobody promoted the number there."""
+    backup = shutil.copytree(registry, registry.with_name("backup"))
+    garble(blob_path(registry, MODEL, second_version(registry)))
+    promote(MODEL, 2, registry=str(registry))
+    wait_until(lambda: states_of(channel, MODEL).get(2) == serving.STATE_FAILED, "version 2 failed")
+    assert second_version(backup) == 2
+    put(registry, backup)
+    wait_until(lambda: "restart what reads it" in reason_of(channel, 2), "it was tried again")
+    assert live_version(channel) == "1"
+
+
 def test_every_worker_says_once_that_the_registry_was_replaced(registry: Path) -> None:
     """Each worker logs it once, with what to do; one that is started anew meanwhile serves what is there, without."""
     second_version(registry)

@@ -240,7 +240,7 @@ class Registry:
     def _replaced(self, model: str, after: int) -> RegistryReplaced:
         return RegistryReplaced(
             f"The log of model {model!r} in the registry {self.location!r} is another one than before: it has no event"
-            f" {after}, or not the one that was read. Read it anew."
+            f" {after}, or not the one that was read. Bring the former back, or restart what reads it."
         )
 
     def _path_of(self, model: str) -> str:

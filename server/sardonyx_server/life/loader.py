@@ -18,7 +18,7 @@ from sardonyx_server.life.states import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sardonyx.registry import Registry
+    from sardonyx.registry import Log, Registry
     from sardonyx.registry.v1.interface_pb2 import Input
     from sardonyx.registry.v1.manifest_pb2 import Manifest
     from sardonyx.typed import TypedService
@@ -73,13 +73,16 @@ class Loaded:
     typed: TypedService | None
 
 
-def load(registry: Registry, model: str, version: int, *, runtime: Runtime, enter: Callable[[State], None]) -> Loaded:
+def load(
+    registry: Registry, model: str, version: int, *, known: Log, runtime: Runtime, enter: Callable[[State], None]
+) -> Loaded:
     """Read, check, build, prove and warm up a version.
 
     Args:
         registry: where it is.
         model: its name.
         version: its number.
+        known: what was read of its log when the version was asked for: in another one the number is another version's.
         runtime: how ONNX Runtime is to run it.
         enter: told of each state as it begins.
 
@@ -89,6 +92,8 @@ def load(registry: Registry, model: str, version: int, *, runtime: Runtime, ente
     try:
         manifest = registry.manifest(model, version)
         graph = registry.blob(manifest.artifact)
+        # After them: where it still goes on, they were read of the same registry.
+        registry.log(model, known)
     except (RegistryError, NotFound) as error:
         # What was damaged may be restored.
         raise LoadFailed(error.message, may_pass=True) from error

@@ -134,7 +134,13 @@ class Manager:
         started = time.monotonic()
         try:
             loaded = await asyncio.to_thread(
-                load, self._registry, model.name, version.number, runtime=self._runtime, enter=version.enter
+                load,
+                self._registry,
+                model.name,
+                version.number,
+                known=model.wish.log,
+                runtime=self._runtime,
+                enter=version.enter,
             )
         except LoadFailed as error:
             self._fail(model, version, str(error), may_pass=error.may_pass)

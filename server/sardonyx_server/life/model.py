@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sardonyx.errors import ModelNotFound, Unavailable
+from sardonyx.registry import Log
 from sardonyx_server.life.lanes import CANARY, LIVE_LANE, SHADOW, Lane
 from sardonyx_server.life.policy import Snapshot
 from sardonyx_server.life.portion import Portion
@@ -31,6 +32,7 @@ class Wish:
         canary: by interface generation, who answers a share beside the live version.
         shadow: by interface generation, who sees a share of what the live version answers.
         retired: the generations that are served no more.
+        log: where the registry says so.
     """
 
     default_major: int
@@ -39,6 +41,7 @@ class Wish:
     canary: Mapping[int, Share] = field(default_factory=dict)
     shadow: Mapping[int, Share] = field(default_factory=dict)
     retired: frozenset[int] = frozenset()
+    log: Log = field(default_factory=Log)
 
 
 @dataclass(slots=True)

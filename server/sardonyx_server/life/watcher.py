@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import RegistryError, RegistryReplaced, SardonyxError
-from sardonyx.registry import Log, Routes
+from sardonyx.registry import Log
 from sardonyx_server.life.model import Wish
 from sardonyx_server.log import LOG
 
@@ -77,7 +77,7 @@ class Watcher:
             self._logs = logs
             for name in sorted(self._only - logs.keys()) if first else ():
                 LOG.warning("model %s: the registry holds none of that name; it is served once it is promoted", name)
-            self._wished({name: _wish(log.routes) for name, log in logs.items()})
+            self._wished({name: _wish(log) for name, log in logs.items()})
 
     def _read(self) -> tuple[dict[str, Log], list[str]]:
         """The log of every model; a model whose log cannot be read, or is another, keeps what it had, and is named."""
@@ -110,7 +110,8 @@ class Watcher:
         self.error = error
 
 
-def _wish(routes: Routes) -> Wish:
+def _wish(log: Log) -> Wish:
+    routes = log.routes
     return Wish(
         default_major=routes.default_major,
         live={major: state.live for major, state in routes.majors.items()},
@@ -118,4 +119,5 @@ def _wish(routes: Routes) -> Wish:
         canary={major: state.canary for major, state in routes.majors.items() if state.canary is not None},
         shadow={major: state.shadow for major, state in routes.majors.items() if state.shadow is not None},
         retired=routes.retired_majors,
+        log=log,
     )
