@@ -210,12 +210,12 @@ class Catalog:
 
 
 def _read(registry: Registry, name: str, before: Model) -> Model:
-    """A model now. Manifests never change, and events are only added: what is known is not read again."""
-    versions = dict(before.versions)
+    """A model now. Manifests never change, and are not read again unless the registry was restored, or replaced."""
+    routes, acts = follow(registry.events(name))
+    versions = dict(before.versions) if acts[: len(before.acts)] == before.acts else {}
     for number in registry.versions(name):
         if number not in versions:
             versions[number] = Version.of(registry.manifest(name, number))
-    routes, acts = follow(registry.events(name))
     return Model(versions, routes, acts)
 
 

@@ -47,6 +47,22 @@ def test_a_model_that_cannot_be_read_hides_no_other(registry: Path, place: str) 
     assert _live(catalog, "broken") == (1,)
 
 
+def test_a_replaced_registry_is_read_anew(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where a log does not go on, what is known of its model's versions is what the registry holds now."""
+    catalog = Catalog(str(registry), interval_s=60)
+    promote("sound", export_regressor(registry, "sound", seed=2), registry=str(registry))
+    catalog.refresh()
+    before = catalog.snapshot.models
+    another = tmp_path_factory.mktemp("another")
+    promote("sound", export_regressor(another, "sound", seed=3), registry=str(another))
+    shutil.rmtree(registry / "models/sound")
+    shutil.copytree(another / "models/sound", registry / "models/sound")
+    catalog.refresh()
+    assert catalog.snapshot.models["sound"].versions.keys() == {1}
+    assert catalog.snapshot.models["sound"].versions[1] != before["sound"].versions[1]
+    assert catalog.snapshot.models["broken"] == before["broken"]
+
+
 def test_a_stray_folder_hides_no_model(registry: Path) -> None:
     """A folder that is no model's is named, and the models are read."""
     (registry / "models" / "No Model" / "events").mkdir(parents=True)
