@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from sardonyx_server.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sardonyx_server.life.loader import Cost
+    from sardonyx_server.life.cost import Cost
     from sardonyx_server.life.session import Session
 
 Array = npt.NDArray[Any]
@@ -110,7 +109,7 @@ class Batcher:
 
     def __init__(self, session: Session, cost: Cost, queue: RowQueue, limits: Limits) -> None:
         self._session = session
-        self._short_rows = _short_rows(cost)
+        self._short_rows = cost.rows_within(INLINE_S_MAX)
         self._queue = queue
         self._limits = limits
         # A dictionary for its order: whoever gives up leaves from the middle.
@@ -269,14 +268,6 @@ class _Waiting:
         """The caller's error, unless the caller has gone."""
         if not self.answer.done():
             self.answer.set_exception(error)
-
-
-def _short_rows(cost: Cost) -> int:
-    """How many rows a short run has at most."""
-    left_s = INLINE_S_MAX - cost.fixed_s
-    if left_s < 0:
-        return 0
-    return int(left_s / cost.per_row_s) if cost.per_row_s else sys.maxsize
 
 
 def _too_late() -> DeadlineExceeded:

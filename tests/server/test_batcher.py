@@ -16,7 +16,7 @@ from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1 import manifest_pb2
 from sardonyx_server.batcher import Batcher, Limits, RowQueue
-from sardonyx_server.life.loader import Cost
+from sardonyx_server.life.cost import Cost
 from sardonyx_server.life.session import Runtime, Session
 
 if TYPE_CHECKING:

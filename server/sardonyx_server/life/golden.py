@@ -10,8 +10,6 @@ import numpy.typing as npt
 from sardonyx.interface import dtype_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from sardonyx.registry.v1.manifest_pb2 import Column, Manifest, Tolerance
     from sardonyx_server.life.session import Session
 
@@ -68,12 +66,6 @@ def rows_of(manifest: Manifest) -> int:
     kind = column.WhichOneof("values")
     width = manifest.interface.inputs[0].width or 1
     return len(getattr(column, kind).values) // width if kind else 0
-
-
-def warm_up_feeds(manifest: Manifest) -> Sequence[Mapping[str, Array]]:
-    """One row, and all golden rows together."""
-    feed = feed_of(manifest)
-    return [{name: values[:1] for name, values in feed.items()}, feed]
 
 
 def _values(column: Column) -> Array:

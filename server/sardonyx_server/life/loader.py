@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ from sardonyx.interface import DATATYPE_NAMES
 from sardonyx.registry.v1.interface_pb2 import DATATYPE_FP32, DATATYPE_FP64, MISSING_POLICY_ALLOWED
 from sardonyx.typed import typed_service
 from sardonyx_server.life import golden
+from sardonyx_server.life.cost import Cost, measure
 from sardonyx_server.life.graph import GraphRefused, check_graph
 from sardonyx_server.life.session import ProviderMissing, Session
 from sardonyx_server.life.states import State
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from sardonyx.typed import TypedService
     from sardonyx_server.life.session import Runtime
 
-#: Runs of each kind before a version is ready; the last of them are timed.
-WARM_UP_RUNS: Final = 20
-TIMED_RUNS: Final = 10
 #: What a missing value can be sent as.
 _HAVE_NAN: Final = {DATATYPE_FP32, DATATYPE_FP64}
 
@@ -42,18 +39,6 @@ class LoadFailed(Exception):
     def __init__(self, reason: str, *, may_pass: bool) -> None:
         self.may_pass = may_pass
         super().__init__(reason)
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """How long a run takes, as measured in the warm-up: fixed + per_row · rows, in seconds."""
-
-    fixed_s: float
-    per_row_s: float
-
-    def of(self, rows: int) -> float:
-        """The estimate for a number of rows, in seconds."""
-        return self.fixed_s + self.per_row_s * rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +87,7 @@ def load(
     enter(State.VERIFYING)
     try:
         golden.replay(manifest, session)
-        cost = _warm_up(manifest, session)
+        cost = measure(manifest, session)
     except golden.GoldenMismatch as error:
         raise LoadFailed(str(error), may_pass=False) from error
     except Exception as error:
@@ -162,19 +147,3 @@ def _typed(manifest: Manifest) -> TypedService | None:
         # protobuf raises TypeError for whatever it does not take.
         reason = f"No service can be made of the interface: {str(error).splitlines()[0]}. Export the version again."
         raise LoadFailed(reason, may_pass=False) from error
-
-
-def _warm_up(manifest: Manifest, session: Session) -> Cost:
-    """Run one row and many until caches are filled; the medians give the cost."""
-    medians: list[tuple[int, float]] = []
-    for feed in golden.warm_up_feeds(manifest):
-        times_s: list[float] = []
-        for _ in range(WARM_UP_RUNS):
-            started = time.perf_counter()
-            session.run(feed)
-            times_s.append(time.perf_counter() - started)
-        rows = len(next(iter(feed.values())))
-        medians.append((rows, sorted(times_s[-TIMED_RUNS:])[TIMED_RUNS // 2]))
-    (_, one_s), (rows, many_s) = medians
-    per_row_s = max(0.0, (many_s - one_s) / (rows - 1)) if rows > 1 else one_s
-    return Cost(max(0.0, one_s - per_row_s), per_row_s)
