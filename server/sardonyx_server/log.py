@@ -51,6 +51,16 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     return fields
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line of gRPC's is for this server's operator.
+
+    An answer that nobody takes is none: its caller's deadline ended while it was sent, or the caller went away. gRPC
+    writes an error with a traceback for each, so that whoever calls could fill the log.
+    """
+    raised = record.exc_info[0] if record.exc_info else None
+    return raised is None or raised.__name__ != "ExecuteBatchError"
+
+
 def set_up_logging(*, json_lines: bool) -> None:
     """Write this process's log lines to standard error."""
     handler = logging.StreamHandler()
@@ -58,4 +68,5 @@ def set_up_logging(*, json_lines: bool) -> None:
     handler.setFormatter(_JsonLines() if json_lines else text)
     # Of libraries, too: otherwise they are written as they come.
     logging.captureWarnings(capture=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_ours)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

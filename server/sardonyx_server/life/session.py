@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy.typing as npt
 import onnxruntime as ort
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from sardonyx.registry.v1.manifest_pb2 import Manifest
 
 Array = npt.NDArray[Any]
+
+#: ONNX Runtime's levels of its own lines.
+_ERROR: Final = 3
+_FATAL: Final = 4
+# Beyond sessions: why a provider does not start is nowhere else, and whatever is less than an error is not for a log.
+ort.set_default_logger_severity(_ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,8 @@ class Session:
         options.inter_op_num_threads = 1
         # Spinning threads would take the processor from the workers that share it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        # Its exceptions say all that it would write, and what is written beside the log's lines breaks their form.
+        options.log_severity_level = _FATAL
         self._session = ort.InferenceSession(graph, options, providers=list(runtime.providers))
         # ONNX Runtime goes on without a provider whose library or device is missing: as slow as nobody asked for.
         if missing := set(runtime.providers) - set(self._session.get_providers()):
