@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import grpc
 
 from sardonyx import status
-from sardonyx.errors import InvalidInput, SardonyxError, Violation
+from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Violation
 from sardonyx.guard import to_internal
 from sardonyx.names import NAME_LENGTH_MAX
 from sardonyx.prediction_id import ID_LENGTH_MAX, RandomIds
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from sardonyx_server.drain import Drain
     from sardonyx_server.life.model import Models
     from sardonyx_server.routing import Routed
+    from sardonyx_server.runs import Ran
     from sardonyx_server.served import Served
     from sardonyx_server.shadow import Shadow
     from sardonyx_server.telemetry.recorder import Recorder
 
     Array = npt.NDArray[Any]
     Context = grpc.aio.ServicerContext[Any, Any]
+
+
+_MORE_TIME: Final = "Allow more time, or send fewer rows."
 
 
 class Question(Protocol):
@@ -112,12 +116,7 @@ class Predictor:
             served = routed.served
             record.feed, record.rows, record.members = question.decode(served)
             decoded_ns = time.perf_counter_ns()
-            if record.rows <= served.batcher.short_rows_max:
-                ran = await served.batcher.turns.run(record.feed, record.rows, record.prediction_id)
-            else:
-                with served:
-                    left_s = context.time_remaining()
-                    ran = await served.batcher.run(record.feed, record.rows, left_s, record.prediction_id)
+            ran = await _run(served, record.feed, record, context)
             ran_ns = time.perf_counter_ns()
             answer = question.encode(served, ran.outputs, record)
             record.outputs, record.batch = outputs_of(served, ran.outputs), ran.batch
@@ -158,6 +157,24 @@ class Predictor:
         routed = resolve(self._models, question.model, question.selector, key)
         record.served, record.route = routed.served, routed.route
         return routed
+
+
+async def _run(served: Served, feed: Mapping[str, Array], record: Record, context: Context) -> Ran:
+    """The answers of a version; a caller whose time is up gets none, and costs no run."""
+    left_s = context.time_remaining()
+    if left_s is not None and left_s <= 0:
+        raise DeadlineExceeded(f"The deadline passed before the call was run. {_MORE_TIME}")
+    asked_ns = time.perf_counter_ns()
+    rows, batcher = record.rows, served.batcher
+    if rows <= batcher.short_rows_max:
+        ran = await batcher.turns.run(feed, rows, record.prediction_id)
+    else:
+        with served:
+            ran = await batcher.run(feed, rows, left_s, record.prediction_id)
+    if left_s is not None and time.perf_counter_ns() - asked_ns > left_s * 1e9:
+        # Its caller has learned of that already.
+        raise DeadlineExceeded(f"The deadline passed while the call was run. {_MORE_TIME}")
+    return ran
 
 
 def _cancelled_by(context: Context) -> grpc.StatusCode:

@@ -1,0 +1,85 @@
+"""The walk of a prediction: what its caller's time does to it. What it answers is shown over real sockets elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from sardonyx.errors import DeadlineExceeded
+from sardonyx.oip import messages as oip
+from sardonyx_server.batcher import RowQueue
+from sardonyx_server.call import PLAIN
+from sardonyx_server.doors.infer import InferQuestion
+from sardonyx_server.drain import Drain
+from sardonyx_server.life.model import Model, Models, Wish
+from sardonyx_server.prediction import Predictor
+from sardonyx_server.shadow import Shadow
+from sardonyx_server.telemetry.record import Record
+from server.loaded import load_served
+from server.scene import LONG, LOOKUP, SLOW, number_request
+
+if TYPE_CHECKING:
+    from server.scene import Scene
+
+
+class Caller:
+    """What gRPC knows of a call: how long its caller still waits.
+
+    Args:
+        left_s: so long, in seconds; None: for ever.
+    """
+
+    def __init__(self, left_s: float | None) -> None:
+        self._until = None if left_s is None else time.time() + left_s
+
+    def time_remaining(self) -> float | None:
+        """As ``grpc.aio.ServicerContext`` has it."""
+        return None if self._until is None else max(0.0, self._until - time.time())
+
+
+def ask(scene: Scene, request: oip.ModelInferRequest, left_s: float | None) -> tuple[bytes | Exception, Record]:
+    """One call: its answer, or what it got instead, and its record."""
+    name, record = request.model_name, Record("ModelInfer")
+    queue = RowQueue(100)
+    model = Model(name, Wish(1, {1: 1}))
+    model.routes[1], model.default_major = load_served(scene.registry, name, 1, queue), 1
+    models = Models({name: model})
+    predictor = Predictor(models, None, None, Shadow(models, queue, None), Drain())
+
+    async def answered() -> bytes:
+        context = cast("Any", Caller(left_s))
+        return await predictor.answer(InferQuestion, request.SerializeToString(), PLAIN, context, record)
+
+    try:
+        return asyncio.run(answered()), record
+    except DeadlineExceeded as error:
+        return error, record
+    finally:
+        queue.close()
+
+
+@pytest.mark.parametrize("left_s", [None, 20.0])
+def test_who_has_time_is_answered(scene: Scene, left_s: float | None) -> None:
+    """Without a deadline, or long before it, a call has its answer and counts as that."""
+    answer, record = ask(scene, number_request(LOOKUP, 1), left_s)
+    assert isinstance(answer, bytes)
+    assert oip.ModelInferResponse.FromString(answer).model_name == LOOKUP
+    assert record.code == "OK"
+    assert record.outputs is not None
+
+
+def test_who_is_late_is_not_run(scene: Scene) -> None:
+    """A call whose time is up before its run costs none, and counts as late."""
+    answer, record = ask(scene, number_request(LOOKUP, 1), 0.0)
+    assert isinstance(answer, DeadlineExceeded)
+    assert (record.code, record.outputs, record.stages_ns) == ("DEADLINE_EXCEEDED", None, (0, 0, 0, 0))
+
+
+def test_whose_time_passes_during_the_run_counts_as_late(scene: Scene) -> None:
+    """GRPC does not send such an answer: it counts as what its caller has learned, and not as answered."""
+    answer, record = ask(scene, number_request(SLOW, LONG), 0.001)
+    assert isinstance(answer, DeadlineExceeded)
+    assert (record.code, record.outputs) == ("DEADLINE_EXCEEDED", None)
