@@ -21,6 +21,7 @@ from sardonyx_server.commands import DefaultGroup
 from sardonyx_server.config import (
     CAPTURE_ROWS_PER_S_MAX,
     CPU,
+    LOAD_TIMEOUT_S,
     Config,
     default_workers,
     parse_endpoint,
@@ -50,6 +51,15 @@ Example:
 
 \b
 Exit codes: 0 all of it would serve, 1 something would not (the table says what), 2 wrong usage.
+"""
+
+HEALTH_EXAMPLE = """
+\b
+Example:
+  HEALTHCHECK CMD ["sardonyx-server", "health"]
+
+\b
+Exit codes: 0 it serves, 1 it does not (the error says why), 2 wrong usage.
 """
 
 
@@ -132,6 +142,12 @@ _SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
 )
 @click.option("--log-requests", is_flag=True, help="Write a log line for each prediction.")
 @click.option("--poll-interval-s", default=1.0, type=FiniteRange(0.01, 3600), help="How often the registry is read.")
+@click.option(
+    "--load-timeout-s",
+    default=LOAD_TIMEOUT_S,
+    type=FiniteRange(0.1, 86_400),
+    help="How long a version may take to be read, built and proven; then it failed.",
+)
 @click.option("--drain-timeout-s", default=30.0, type=FiniteRange(0.1, 3600), help="How long a shutdown may take.")
 @click.option(
     "--drain-grace-s",
@@ -218,8 +234,30 @@ def check(*, as_json: bool, **options: Any) -> None:
     sys.exit(0 if report.passed else 1)
 
 
-check.params[:0] = [option for option in serve.params if option.name != "version"]
-main = DefaultGroup(serve, check, token)
+@click.command(
+    "health",
+    short_help="Ask the server on this host whether it serves.",
+    epilog=HEALTH_EXAMPLE,
+    context_settings=_SETTINGS,
+)
+def health(**options: Any) -> None:
+    """Ask the server of these options, which runs on this host, whether it serves: a health check for containers.
+
+    Takes the options of serving, so that a server's own environment says where it listens and whether it speaks TLS.
+    Where callers must show a certificate (--tls-client-ca), a handshake is all that is asked.
+    """
+    # Only here: it loads gRPC, which the other commands do without.
+    from sardonyx_server.health import Unhealthy, ask
+
+    try:
+        click.echo(ask(_configured(**options)))
+    except Unhealthy as error:
+        raise click.ClickException(str(error)) from None
+
+
+for command in (check, health):
+    command.params[:0] = [option for option in serve.params if option.name != "version"]
+main = DefaultGroup(serve, check, health, token)
 
 
 def _configured(listen: Address, log_format: str, **options: Any) -> Config:

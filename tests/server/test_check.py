@@ -242,7 +242,7 @@ def test_a_manifest_that_lacks_a_part_is_a_row_of_the_report(tmp_path: Path) -> 
     ("words", "said"),
     [
         (("chek", "--registry", "registry"), "No such command 'chek'. Did you mean 'check'? There are serve, check,"),
-        (("start",), "No such command 'start'. There are serve, check, token; without one, serve runs."),
+        (("start",), "No such command 'start'. There are serve, check, health, token; without one, serve runs."),
         (("",), "No such command ''. There are"),
     ],
 )
