@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sardonyx.alike import are_close, are_ties
 from sardonyx.registry.v1.manifest_pb2 import Parity, Tolerance, WorstRow
 from sardonyx_exporter.columns import rows_of
 from sardonyx_exporter.convert import convert
@@ -94,30 +95,17 @@ def compare(
         if name in truth:
             expected, found = truth[name].reshape(rows, -1), answers[name].reshape(rows, -1)
             apart = np.abs(found - expected)
-            wrong |= ~(apart <= tolerance.absolute + tolerance.relative * np.abs(expected)).all(axis=1)
+            wrong |= ~are_close(expected, found, tolerance)
             distance = np.maximum(distance, np.nan_to_num(apart, nan=np.inf).max(axis=1))
     if LABEL in truth:
-        differs = truth[LABEL] != answers[LABEL].astype(truth[LABEL].dtype)
-        tied = differs & _ties(source, truth, answers, tolerance)
+        label, found = truth[LABEL], answers[LABEL].astype(truth[LABEL].dtype)
+        differs = label != found
+        if PROBABILITIES in truth:
+            tied = differs & are_ties(label, found, truth[PROBABILITIES], source.class_names, tolerance)
         wrong |= differs & ~tied
     order = np.argsort(-(distance + wrong))[:WORST_ROWS]
     worst = tuple(_worst_row(int(row), truth, answers, float(distance[row])) for row in order)
     return Comparison(np.flatnonzero(wrong), int(tied.sum()), float(distance.max(initial=0.0)), worst)
-
-
-def _ties(
-    source: Source, truth: Mapping[str, Array], answers: Mapping[str, Array], tolerance: Tolerance
-) -> npt.NDArray[np.bool_]:
-    """Rows in which the graph's class is as likely as the model's, by the model's own probabilities."""
-    if PROBABILITIES not in truth:
-        return np.zeros(len(truth[LABEL]), dtype=bool)
-    positions = {value: position for position, value in enumerate(source.classes.tolist())}
-    chosen = answers[LABEL].astype(truth[LABEL].dtype).tolist()
-    rows = np.arange(len(chosen))
-    likely = truth[PROBABILITIES]
-    lead = likely[rows, [positions[value] for value in truth[LABEL].tolist()]]
-    other = likely[rows, [positions[value] for value in chosen]]
-    return np.asarray(np.abs(lead - other) <= 2 * (tolerance.absolute + tolerance.relative))
 
 
 def _worst_row(row: int, truth: Mapping[str, Array], answers: Mapping[str, Array], distance: float) -> WorstRow:

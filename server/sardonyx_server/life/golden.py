@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sardonyx.alike import are_close, are_ties
 from sardonyx.interface import dtype_of
+from sardonyx.registry.v1 import interface_pb2 as pb
 
 if TYPE_CHECKING:
-    from sardonyx.registry.v1.manifest_pb2 import Column, Manifest, Tolerance
+    from collections.abc import Mapping
+
+    from sardonyx.registry.v1.interface_pb2 import Output
+    from sardonyx.registry.v1.manifest_pb2 import Column, Manifest
     from sardonyx_server.life.session import Session
 
 Array = npt.NDArray[Any]
@@ -45,19 +50,35 @@ def replay(manifest: Manifest, session: Session) -> None:
     Raises:
         GoldenMismatch: an answer is farther from the source model's than the tolerance allows, or there are no rows.
     """
-    expected = {column.name: _values(column) for column in manifest.golden.outputs}
-    answers = session.run(feed_of(manifest))
-    for output, answer in zip(manifest.interface.outputs, answers, strict=True):
+    outputs = manifest.interface.outputs
+    answers = {output.name: answer for output, answer in zip(outputs, session.run(feed_of(manifest)), strict=True)}
+    columns = {column.name: _values(column) for column in manifest.golden.outputs}
+    expected = {name: columns[name].reshape(answer.shape) for name, answer in answers.items()}
+    for output in outputs:
+        answer, said = answers[output.name], expected[output.name]
         if not len(answer):
             raise GoldenMismatch("The manifest holds no golden rows: nothing proves this version. Export it again.")
-        wrong = _differing_rows(answer, expected[output.name].reshape(answer.shape), manifest.golden.tolerance)
+        wrong = np.flatnonzero(~_alike(manifest, output, expected, answer))
         if len(wrong):
             row = int(wrong[0])
             raise GoldenMismatch(
                 f"{len(wrong)} of {len(answer)} golden rows differ on this host's runtime: row {row}, output"
-                f" {output.name!r}: the source model said {expected[output.name].reshape(answer.shape)[row]}, the graph"
-                f" says {answer[row]}. Export the version again with the runtime that serves it."
+                f" {output.name!r}: the source model said {said[row]}, the graph says {answer[row]}. Export the version"
+                " again with the runtime that serves it."
             )
+
+
+def _alike(manifest: Manifest, output: Output, expected: Mapping[str, Array], answer: Array) -> Array:
+    """By row, whether an output is what the source model said, as the exporter's proof has it."""
+    tolerance = manifest.golden.tolerance
+    said = expected[output.name]
+    if answer.dtype.kind == "f":
+        return are_close(said, answer, tolerance)
+    same = np.asarray((said == answer).reshape(len(answer), -1).all(axis=1))
+    if output.kind == pb.OUTPUT_KIND_LABEL:
+        for likely in (each for each in manifest.interface.outputs if each.kind == pb.OUTPUT_KIND_PROBABILITIES):
+            same |= are_ties(said, answer, expected[likely.name], likely.classes, tolerance)
+    return same
 
 
 def rows_of(manifest: Manifest) -> int:
@@ -78,12 +99,3 @@ def _values(column: Column) -> Array:
             return np.array(column.booleans.values, dtype=bool)
         case _:
             return np.array(column.texts.values, dtype=object)
-
-
-def _differing_rows(answer: Array, expected: Array, tolerance: Tolerance) -> Array:
-    """Indices of the rows that differ; NaN equals NaN."""
-    if answer.dtype.kind == "f":
-        close = np.isclose(answer, expected, rtol=tolerance.relative, atol=tolerance.absolute, equal_nan=True)
-    else:
-        close = answer == expected
-    return np.flatnonzero(~np.atleast_2d(close.T).T.all(axis=-1))
