@@ -14,6 +14,7 @@ from sardonyx.address import Address
 from sardonyx.command_line import FiniteRange
 from sardonyx.errors import RegistryError
 from sardonyx.registry import Registry
+from sardonyx_server import sharing
 from sardonyx_server.access.command import token
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.startup import check_files, check_options
@@ -206,6 +207,7 @@ def serve(**options: Any) -> None:
         for warning in check_files(config):
             LOG.warning(warning)
         Registry(config.registry)
+    sharing.allow_connections()
     sys.exit(Supervisor(config).run())
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import wait
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from sardonyx.errors import SardonyxError
 from sardonyx.registry import Log, Registry
+from sardonyx_server import apart
 from sardonyx_server.bounds import Bounds
 from sardonyx_server.life.golden import rows_of
-from sardonyx_server.life.loader import LoadFailed, load
-from sardonyx_server.life.session import Runtime
+from sardonyx_server.life.loader import LoadFailed, given_up, load
+from sardonyx_server.life.session import Runtime, Stop
 from sardonyx_server.life.states import State
 from sardonyx_server.typed import proof
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from sardonyx.registry.routes import Routes
     from sardonyx_server.config import Config
+    from sardonyx_server.life.loader import Loaded
 
 _HEADINGS: Final = ("model", "version", "route", "state", "golden rows", "one row", "loaded in", "service", "reason")
 _RIGHT: Final = frozenset({"version", "golden rows", "one row", "loaded in"})
@@ -90,13 +94,11 @@ def check_registry(config: Config, progress: Callable[[str], None]) -> Report:
     """
     registry = Registry(config.registry)
     routes, problems = _read(registry, config.models)
-    runtime = Runtime(config.onnx_threads, config.providers)
-    bounds = Bounds(config.queue_rows_max, config.text_bytes_max)
     checked: list[Checked] = []
     for model, led in routes.items():
         for version, names in led.items():
             progress(f"{model} {version} ({', '.join(names)}) …")
-            checked.append(_check(registry, model, version, names, runtime, bounds))
+            checked.append(_check(registry, model, version, names, config))
     return Report(registry.location, checked, problems)
 
 
@@ -144,12 +146,11 @@ def _led(routes: Routes) -> dict[int, list[str]]:
     return led
 
 
-def _check(
-    registry: Registry, model: str, version: int, routes: Sequence[str], runtime: Runtime, bounds: Bounds
-) -> Checked:
+def _check(registry: Registry, model: str, version: int, routes: Sequence[str], config: Config) -> Checked:
+    bounds = Bounds(config.queue_rows_max, config.text_bytes_max)
     started = time.perf_counter()
     try:
-        loaded = load(registry, model, version, known=Log(), runtime=runtime, enter=lambda _state: None)
+        loaded = _loaded(registry, model, version, config)
         took_ms = (time.perf_counter() - started) * 1e3
         if loaded.typed is not None:
             proof.prove(loaded, loaded.typed, bounds)
@@ -161,6 +162,28 @@ def _check(
         load_ms=round(took_ms, 1),
         service=loaded.typed.name if loaded.typed else "",
     )
+
+
+def _loaded(registry: Registry, model: str, version: int, config: Config) -> Loaded:
+    """A version, loaded as a server does it, and given up when a server would.
+
+    Raises:
+        LoadFailed: a step failed, or did not come to its end.
+    """
+    states, stop = [State.LOADING], Stop()
+    work = partial(
+        load,
+        *(registry, model, version),
+        known=Log(),
+        runtime=Runtime(config.onnx_threads, config.providers),
+        enter=states.append,
+        stop=stop,
+    )
+    loading = apart.begin(work, f"load {model} {version}")
+    if not wait((loading,), config.load_timeout_s).done:
+        stop.tell()
+        raise given_up(states[-1], config.load_timeout_s)
+    return loading.result()
 
 
 def _counted(versions: int) -> str:

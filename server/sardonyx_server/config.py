@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: A request whose rows are all captured may take 1 MB of its span, where its rows are as wide as they may be.
 CAPTURE_ROWS_PER_S_MAX: Final = 100.0
+#: The largest forests that are exported take seconds, and a bucket far away as long again. A graph that never ends is
+#: not to hold back for longer what says that a server is ready.
+LOAD_TIMEOUT_S: Final = 120.0
 #: The execution provider that every build of ONNX Runtime has.
 CPU: Final = "CPUExecutionProvider"
 
@@ -32,6 +35,7 @@ class Config:
         workers: how many processes share the port.
         otlp_endpoint: ``http://host:port`` or ``https://host:port`` of an OTLP/gRPC collector; empty: no spans.
         poll_interval_s: how often the registry is read.
+        load_timeout_s: how long a version may take to be read, built and proven.
         drain_timeout_s: how long a shutdown may take.
         drain_grace_s: how long health says NOT_SERVING before calls are refused.
         queue_rows_max: rows that may wait for models in one worker.
@@ -61,6 +65,7 @@ class Config:
     workers: int
     otlp_endpoint: str
     poll_interval_s: float
+    load_timeout_s: float
     drain_timeout_s: float
     drain_grace_s: float
     queue_rows_max: int
@@ -137,7 +142,7 @@ def parse_providers(text: str) -> Sequence[str]:
     if names == [CPU]:
         return names
     # Only here: the import takes time that most starts need not spend.
-    import onnxruntime as ort
+    from sardonyx.onnx.runtime import ort
 
     available: list[str] = ort.get_available_providers()
     unknown = [name for name in names if name not in available]

@@ -83,7 +83,7 @@ class Worker:
         self._health = HealthDoor()
         self._changes: asyncio.Queue[str] = asyncio.Queue()
         self._services = Services()
-        self._manager = Manager(registry, self._serving, runtime, self._changed)
+        self._manager = Manager(registry, self._serving, runtime, self._changed, config.load_timeout_s)
         self._manager.models.discreet = self._access is not None
         self._telemetry = Pipeline(config, self._manager.models)
         self._shadow = Shadow(self._manager.models, self._queue, self._telemetry.recorder)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sardonyx.registry.v1.interface_pb2 import Input
     from sardonyx.registry.v1.manifest_pb2 import Manifest
     from sardonyx.typed import TypedService
-    from sardonyx_server.life.session import Runtime
+    from sardonyx_server.life.session import Runtime, Stop
 
 #: What a missing value can be sent as.
 _HAVE_NAN: Final = {DATATYPE_FP32, DATATYPE_FP64}
@@ -59,7 +59,14 @@ class Loaded:
 
 
 def load(
-    registry: Registry, model: str, version: int, *, known: Log, runtime: Runtime, enter: Callable[[State], None]
+    registry: Registry,
+    model: str,
+    version: int,
+    *,
+    known: Log,
+    runtime: Runtime,
+    enter: Callable[[State], None],
+    stop: Stop,
 ) -> Loaded:
     """Read, check, build, prove and warm up a version.
 
@@ -70,6 +77,7 @@ def load(
         known: what was read of its log when the version was asked for: in another one the number is another version's.
         runtime: how ONNX Runtime is to run it.
         enter: told of each state as it begins.
+        stop: ends it while it is proven, where its graph does not come to an end by itself.
 
     Raises:
         LoadFailed: a step failed.
@@ -83,7 +91,7 @@ def load(
         # What was damaged may be restored.
         raise LoadFailed(error.message, may_pass=True) from error
     _check_missing(manifest)
-    session = _build(manifest, graph, runtime)
+    session = _build(manifest, graph, runtime, stop)
     enter(State.VERIFYING)
     try:
         golden.replay(manifest, session)
@@ -95,6 +103,25 @@ def load(
         reason = f"It cannot be proven: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}."
         raise LoadFailed(f"{reason} Export the version again.", may_pass=False) from error
     return Loaded(manifest, session, cost, _typed(manifest))
+
+
+def given_up(state: State, timeout_s: float) -> LoadFailed:
+    """What is said of a version that did not come to its end in time.
+
+    Args:
+        state: where it was.
+        timeout_s: how long it had.
+    """
+    longer = "or give it longer with --load-timeout-s"
+    if state is State.VERIFYING:
+        return LoadFailed(
+            f"Its golden rows were not answered within {timeout_s:g} s: its graph may never come to an end. Export the"
+            f" version again, {longer}.",
+            may_pass=False,
+        )
+    return LoadFailed(
+        f"It was not read and built within {timeout_s:g} s. See whether its registry answers, {longer}.", may_pass=True
+    )
 
 
 def _check_missing(manifest: Manifest) -> None:
@@ -124,10 +151,10 @@ def _no_missing(tensor: Input, in_graph: int) -> str:
     return ""
 
 
-def _build(manifest: Manifest, graph: bytes, runtime: Runtime) -> Session:
+def _build(manifest: Manifest, graph: bytes, runtime: Runtime, stop: Stop) -> Session:
     try:
         check_graph(manifest, graph)
-        return Session(manifest, graph, runtime)
+        return Session(manifest, graph, runtime, stop)
     except GraphRefused as error:
         raise LoadFailed(f"The graph is refused. {error} Export the version again.", may_pass=False) from error
     except ProviderMissing as error:

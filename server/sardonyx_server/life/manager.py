@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from sardonyx_server import apart
 from sardonyx_server.life import golden
 from sardonyx_server.life.lanes import LIVE, LIVE_LANE
-from sardonyx_server.life.loader import Loaded, LoadFailed, load
+from sardonyx_server.life.loader import Loaded, LoadFailed, given_up, load
 from sardonyx_server.life.model import Model, Models, Version
 from sardonyx_server.life.policy import Action, Drain, Forget, Load, Restore, Route, Unload, next_action
+from sardonyx_server.life.session import Stop
 from sardonyx_server.life.states import State
 from sardonyx_server.log import LOG
 
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
 #: A failure that may pass is tried again after this long, then after twice as long, up to the second figure.
 RETRY_DELAY_S: Final = 1.0
 RETRY_DELAY_S_MAX: Final = 60.0
+#: How many versions are loaded at once: while some wait for the store others are built, and each takes its graph's
+#: bytes several times over.
+LOADS_MAX: Final = 8
 
 
 class Manager:
@@ -37,6 +44,7 @@ class Manager:
         serving: puts the worker's queue in front of a version; given what to call when its last request has left.
         runtime: how ONNX Runtime is to run them.
         changed: told the name of a model whose readiness may have changed.
+        load_timeout_s: how long a version may take to be read, built and proven.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Manager:
         serving: Callable[[Loaded, Callable[[], None]], Served],
         runtime: Runtime,
         changed: Callable[[str], None],
+        load_timeout_s: float,
     ) -> None:
         self.models = Models()
         #: True once every model of the first reading is served, or has said why not.
@@ -55,6 +64,8 @@ class Manager:
         self._serving = serving
         self._runtime = runtime
         self._changed = changed
+        self._load_timeout_s = load_timeout_s
+        self._slots = asyncio.Semaphore(LOADS_MAX)
         self._loading: set[asyncio.Task[None]] = set()
         self._stopped = False
 
@@ -131,24 +142,60 @@ class Manager:
         task.add_done_callback(self._loading.discard)
 
     async def _load(self, model: Model, version: Version) -> None:
-        started = time.monotonic()
+        """Load a version; one that does not come to its end in time failed, and its thread is left to itself."""
+        async with self._slots:
+            started, stop = time.monotonic(), Stop()
+            loading = self._begun(model, version, stop)
+            try:
+                await asyncio.wait((loading,), timeout=self._load_timeout_s)
+            except asyncio.CancelledError:
+                stop.tell()
+                loading.cancel()
+                raise
+        if loading.done():
+            self._end_load(model, version, loading, time.monotonic() - started)
+            return
+        stop.tell()
+        error = given_up(version.state, self._load_timeout_s)
+        self._fail(model, version, str(error), may_pass=False)
+        self._advance(model)
+        # Tried again while the thread is still there, it would only take another one.
+        with contextlib.suppress(Exception):
+            await loading
+        if error.may_pass:
+            self._retry(model, version)
+
+    def _begun(self, model: Model, version: Version, stop: Stop) -> asyncio.Future[Loaded]:
+        """A load in a thread of its own."""
+        loop = asyncio.get_running_loop()
+
+        def enter(state: State) -> None:
+            loop.call_soon_threadsafe(go_on, state)
+
+        def go_on(state: State) -> None:
+            if not stop.told:
+                version.enter(state)
+
+        work = partial(
+            load,
+            *(self._registry, model.name, version.number),
+            known=model.wish.log,
+            runtime=self._runtime,
+            enter=enter,
+            stop=stop,
+        )
+        return asyncio.wrap_future(apart.begin(work, f"load {model.name} {version.number}"))
+
+    def _end_load(self, model: Model, version: Version, loading: asyncio.Future[Loaded], took_s: float) -> None:
         try:
-            loaded = await asyncio.to_thread(
-                load,
-                self._registry,
-                model.name,
-                version.number,
-                known=model.wish.log,
-                runtime=self._runtime,
-                enter=version.enter,
-            )
+            loaded = loading.result()
         except LoadFailed as error:
             self._fail(model, version, str(error), may_pass=error.may_pass)
         except Exception:
             LOG.exception("model %s: version %d failed to load", model.name, version.number)
             self._fail(model, version, "Loading failed unexpectedly: see the server's log.", may_pass=True)
         else:
-            self._serve(model, version, loaded, time.monotonic() - started)
+            self._serve(model, version, loaded, took_s)
         self._advance(model)
 
     def _serve(self, model: Model, version: Version, loaded: Loaded, took_s: float) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy.typing as npt
-import onnxruntime as ort
 
 from sardonyx.interface import dtype_of
+from sardonyx.onnx.runtime import ort
 from sardonyx_server.config import CPU
 
 if TYPE_CHECKING:
@@ -38,6 +38,22 @@ class Runtime:
     providers: Sequence[str] = (CPU,)
 
 
+class Stop:
+    """Ends the runs of a session from another thread: the one under way at its next operator, and each later one."""
+
+    def __init__(self) -> None:
+        self.options = ort.RunOptions()
+
+    @property
+    def told(self) -> bool:
+        """Whether they are to end."""
+        return bool(self.options.terminate)
+
+    def tell(self) -> None:
+        """End them."""
+        self.options.terminate = True
+
+
 class ProviderMissing(Exception):
     """An execution provider that was asked for does not start on this host; the text is for the operator."""
 
@@ -49,13 +65,14 @@ class Session:
         manifest: says which interface name is which tensor.
         graph: the ONNX bytes.
         runtime: how to run it.
+        stop: ends its runs; None: nothing does.
 
     Raises:
         ProviderMissing: ONNX Runtime would go on without one of the providers.
         RuntimeError: ONNX Runtime refuses the graph (any of its exceptions).
     """
 
-    def __init__(self, manifest: Manifest, graph: bytes, runtime: Runtime) -> None:
+    def __init__(self, manifest: Manifest, graph: bytes, runtime: Runtime, stop: Stop | None = None) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = runtime.threads
         options.inter_op_num_threads = 1
@@ -68,6 +85,7 @@ class Session:
         if missing := set(runtime.providers) - set(self._session.get_providers()):
             names = ", ".join(sorted(missing))
             raise ProviderMissing(f"ONNX Runtime cannot start {names} on this host. Start without it in --providers.")
+        self._options = stop.options if stop else None
         self._output_tensors = [binding.tensor for binding in manifest.graph.outputs]
         # What an answer must be like: its type, and whether a row is one value or several.
         self._forms = [(dtype_of(output.datatype), 2 if output.width else 1) for output in manifest.interface.outputs]
@@ -81,7 +99,7 @@ class Session:
         Returns:
             An array for each output, shape [rows] or [rows, width].
         """
-        answers: list[Array] = self._session.run(self._output_tensors, feed)
+        answers: list[Array] = self._session.run(self._output_tensors, feed, self._options)
         for position, (dtype, dimensions) in enumerate(self._forms):
             values = answers[position]
             if values.dtype != dtype:

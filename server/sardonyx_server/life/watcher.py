@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import RegistryError, RegistryReplaced, SardonyxError
 from sardonyx.registry import Log
+from sardonyx_server import apart
 from sardonyx_server.life.model import Wish
 from sardonyx_server.log import LOG
 
@@ -27,7 +28,7 @@ _DURATIONS: Final = re.compile(r"\d+(\.\d+)?\s?(ns|µs|ms|s)\b")
 
 
 class Watcher:
-    """Polls a registry in a thread.
+    """Polls a registry, in a thread that no load can take.
 
     A reading is cheap: a listing of models, and for each a listing of the events from the last one seen on, which is
     read again. A registry that cannot be read, and a log that does not go on from what was read of it, change nothing
@@ -64,7 +65,7 @@ class Watcher:
     async def _poll(self) -> None:
         first = self.last_read is None
         try:
-            logs, errors = await asyncio.to_thread(self._read)
+            logs, errors = await asyncio.wrap_future(apart.begin(self._read, "read the registry"))
         except SardonyxError as error:
             self._report(error.message)
             return
