@@ -34,6 +34,8 @@ SERVERS: Final = 16
 #: request up to this size arrives at once; one of 2.4 MB took 25 ms over a line of 10 ms there and back, 14 with four
 #: times as much, and 46 with HTTP/2's own 64 kB.
 UNREAD_BYTES_MAX: Final = 1024 * 1024
+#: How long who connects may say nothing: gRPC's own callers give up then, and its own servers wait for 120 s.
+HANDSHAKE_MS: Final = 20_000
 
 
 class Port:
@@ -52,6 +54,7 @@ class Port:
             ("grpc.max_send_message_length", -1),
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", UNREAD_BYTES_MAX),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
         ]
         self._servers = [grpc.aio.server(options=options) for _ in range(SERVERS)]
         for server in self._servers:

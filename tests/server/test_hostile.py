@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
+import socket
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,3 +300,21 @@ def test_a_large_request_that_is_right(target: Target) -> None:
     request = regressor_request(array_of(seed=3, rows=ROWS_MAX))
     request.parameters["padding"].string_param = "x" * (2 << 20)
     assert len(infer(target.channel, request).raw_output_contents[0]) == 8 * ROWS_MAX
+
+
+def test_connections_that_say_nothing(scene: Scene) -> None:
+    """More of them than a shell allows open files at first keep no caller out."""
+    first = 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        address = stack.enter_context(running_server(scene.registry, *ALONE))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4 * first), hard), hard))
+        host, _, port = address.rpartition(":")
+        for _ in range(2 * first):
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE_S))
+        with grpc.insecure_channel(address) as channel:
+            wait_until(
+                lambda: answers(channel, regressor_request(array_of(seed=3, rows=1))), "a new caller is answered"
+            )
