@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from sardonyx.interface import dtype_of
+from sardonyx.onnx.runtime import ort
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx_exporter.columns import values_of
 

@@ -61,14 +61,17 @@ def test_a_part_uses_the_contract(part: str) -> None:
     assert any("sardonyx" in names for names in _all_imported(part).values())
 
 
+#: Where ONNX Runtime is told what it may not do.
+RUNTIME = "protos/sardonyx/onnx/runtime.py"
 #: What a bare install holds beside the standard library, by import name.
-BARE = {"sardonyx", "grpc", "google", "numpy", "obstore", "click"}
+BARE = {"sardonyx", "grpc", "google", "numpy", "obstore", "click", "onnxruntime"}
 
 
 def test_the_contract_needs_a_bare_install_only() -> None:
-    """The contract and the client import nothing of an extra but obstore and click.
+    """The contract and the client import nothing of an extra but obstore, click and ONNX Runtime.
 
-    Only the registry's store needs the one, and only what all three command lines share the other.
+    Only the registry's store needs the first, only what all three command lines share the second, and the third is for
+    the programs that run graphs.
     """
     allowed = BARE | set(sys.stdlib_module_names)
     found = {file: names - allowed for file, names in _all_imported("sardonyx").items()}
@@ -80,6 +83,14 @@ def test_the_contract_needs_a_bare_install_only() -> None:
     assert {file: names for file, names in found.items() if names - {"pandas"}} == {}
     assert needing("obstore") == ["protos/sardonyx/registry/store.py"]
     assert needing("click") == ["protos/sardonyx/command_line.py"]
+    assert needing("onnxruntime") == [RUNTIME]
+
+
+def test_onnx_runtime_is_imported_in_one_place() -> None:
+    """Every program has it from the contract, which keeps it from reporting to its maker."""
+    imported = {file: names for package in FOLDERS for file, names in _all_imported(package).items()}
+
+    assert [file for file, names in imported.items() if "onnxruntime" in names] == [RUNTIME]
 
 
 HEAVY = ["onnxruntime", "onnx", "skl2onnx", "sklearn", "pandas", "duckdb", "obstore", "click", "plotly", "starlette"]

@@ -1,1 +1,1 @@
-"""What is read of ONNX files beside ONNX Runtime: a schema."""
+"""ONNX Runtime, and a schema of what is read of ONNX files beside it."""
