@@ -23,6 +23,7 @@ import trustme
 from google.protobuf import wrappers_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.naive_bayes import GaussianNB
 
 from sardonyx import errors, status
 from sardonyx.interface import number_tensors
@@ -477,6 +478,83 @@ async def test_a_refusal_says_which_field_and_row(flights: ModuleType, address: 
     for each in copied:
         assert (each.message, each.violations, each.code()) == (error.message, error.violations, error.code())
     assert [str(each) for each in row.value.violations] == ["features.origin: missing. This version needs it."]  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------------------------------------------------------- sizes
+
+
+@pytest.fixture(scope="module")
+def digits(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The package of a model of ten classes, which is live beside the classifier."""
+    rows = np.random.default_rng(0).normal(size=(400, 2))
+    digit = np.digitize(rows[:, 0], [-1.2, -0.8, -0.5, -0.2, 0.0, 0.2, 0.5, 0.8, 1.2])
+    model = GaussianNB().fit(rows[:200], digit[:200])
+    export(model, name="digits", holdout=(rows[200:], digit[200:]), registry=str(registry))
+    promote("digits", 1, registry=str(registry))
+    folder = tmp_path_factory.mktemp("digits")
+    write_stubs("digits", registry=registry, folder=folder)
+    with _importable(folder):
+        yield importlib.import_module("digits.v1")
+
+
+async def test_an_answer_as_large_as_servers_give_is_read(digits: ModuleType, address: str) -> None:
+    """Beyond gRPC's own 4 MiB, by both clients; a channel of one's own says what it lacks, and not to try again."""
+    many = np.zeros((60_000, 2))
+    with digits.DigitsClient(address) as client:
+        wait_until(lambda: _serves(digits, client), "the model of ten classes is served")
+        answered = client.predict_batch(input_features=many, timeout_s=TIMEOUT_S)
+    async with digits.AsyncDigitsClient(address) as asking:
+        again = await asking.predict_batch(input_features=many, timeout_s=TIMEOUT_S)
+    with grpc.insecure_channel(address) as channel, pytest.raises(digits.InvalidArgument) as refused:
+        digits.DigitsClient(channel).predict_batch(input_features=many, timeout_s=TIMEOUT_S)
+
+    assert answered.ByteSize() > 4 * 1024 * 1024
+    assert again.predictions == answered.predictions
+    (violation,) = refused.value.violations
+    assert violation.field == "response"
+    assert violation.description.endswith(
+        "Ask for fewer rows at a time, or give the channel grpc.max_receive_message_length."
+    )
+
+
+def _serves(digits: ModuleType, client: Any) -> bool:
+    try:
+        client.predict(input_features=[0.0, 0.0], timeout_s=TIMEOUT_S)
+    except (digits.Unimplemented, digits.Unavailable):
+        return False
+    return True
+
+
+async def test_a_request_larger_than_the_server_takes_is_no_matter_of_waiting(
+    flights: ModuleType, address: str
+) -> None:
+    """It comes as the code of a busy server, and is an InvalidArgument that says what to do; so are large metadata."""
+    columns = {name: [value] * 1200 for name, value in GOOD.items()} | {"origin": ["x" * 60_000] * 1200}
+    with flights.FlightDelayClient(address) as client, pytest.raises(flights.InvalidArgument) as refused:
+        client.predict_batch(**columns, timeout_s=TIMEOUT_S)
+    async with flights.AsyncFlightDelayClient(address) as asking:
+        with pytest.raises(flights.InvalidArgument) as again:
+            await asking.predict_batch(**columns, timeout_s=TIMEOUT_S)
+    with (
+        flights.FlightDelayClient(address, token="x" * 100_000) as client,
+        pytest.raises(flights.InvalidArgument) as token,
+    ):
+        client.predict(**GOOD, timeout_s=TIMEOUT_S)
+
+    for error in (refused.value, again.value):
+        (violation,) = error.violations
+        assert (violation.field, error.retry_after_s) == ("request", None)
+        assert violation.description.endswith("Send fewer rows at a time.")
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "larger than max" in error.details()
+    assert [each.field for each in token.value.violations] == ["metadata"]
+
+
+def test_a_server_that_is_busy_is_asked_again() -> None:
+    """What the server itself says of its queue stays what it is, whatever words it chooses."""
+    for words in ("larger than max", "metadata size exceeds"):
+        error = _explained(status.to_rpc(errors.Overloaded(f"The queue is {words}.", 0.5)))
+        assert (error.code(), error.retry_after_s) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 0.5)
 
 
 def test_a_server_that_asks_who_calls(registry: Path, flights: ModuleType, tmp_path: Path) -> None:

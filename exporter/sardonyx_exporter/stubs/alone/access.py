@@ -23,6 +23,9 @@ _URL: Final = re.compile(r"[a-z]+://", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 _CALLER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _PORT_MAX: Final = 65_535
+_USER_AGENT: Final = "grpc.primary_user_agent"
+#: gRPC's default of 4 MiB is less than the answer to 50,000 rows of ten classes, which servers give.
+_OPTIONS: Final = (("grpc.max_receive_message_length", -1),)
 #: A day: gRPC takes a time that is too long for one that is over.
 _TIMEOUT_S_MAX: Final = 86_400.0
 
@@ -69,7 +72,7 @@ class Access:
             )
         if not isinstance(credentials, grpc.ChannelCredentials | None):
             raise TypeError(f"credentials: {credentials!r:.100} is none. Give grpc.ssl_channel_credentials(…).")
-        self.options: Sequence[tuple[str, str]] = [("grpc.primary_user_agent", _name(caller))] if caller else []
+        self.options: Sequence[tuple[str, Any]] = [*_OPTIONS, *([(_USER_AGENT, _name(caller))] if caller else [])]
         self.metadata: tuple[tuple[str, str | bytes], ...] = ()
         if token:
             self.metadata = (("authorization", f"Bearer {_token(token)}"),)

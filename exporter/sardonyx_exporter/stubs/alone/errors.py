@@ -3,7 +3,8 @@
 ::
 
     CallFailed                  any call without an answer
-    ├── InvalidArgument         the request does not fit the model; ``violations`` says which field, and which row
+    ├── InvalidArgument         the request does not fit the model, or is too large; ``violations`` says which field,
+    │                           and which row
     ├── NotFound
     ├── Unimplemented           the server has no version of this interface
     ├── Unavailable             the server cannot be reached, or not now: try again after ``retry_after_s``
@@ -176,12 +177,15 @@ def explained(error: grpc.RpcError, address: str, service: str, timeout_s: float
     code, details = error.code(), error.details() or ""
     trailing: Sequence[Any] = tuple(error.trailing_metadata() or ())
     message = details
+    violations, retry_after_s = _read(trailing)
+    # gRPC's own words, and not the server's.
+    is_grpcs = not any(key == _DETAILS_KEY for key, _ in trailing)
     if code is grpc.StatusCode.UNAVAILABLE:
         message = _unavailable(details, address)
-    elif not any(key == _DETAILS_KEY for key, _ in trailing):
-        # gRPC's own words, and not the server's.
+    elif is_grpcs and code is grpc.StatusCode.RESOURCE_EXHAUSTED and (violation := _too_large(details)):
+        code, message, violations = grpc.StatusCode.INVALID_ARGUMENT, str(violation), [violation]
+    elif is_grpcs:
         message = _in_words(code, details, address, service, timeout_s)
-    violations, retry_after_s = _read(trailing)
     kind = _KINDS.get(code, CallFailed)
     return kind(code, message, violations, retry_after_s, details, aio.Metadata(*trailing))
 
@@ -223,6 +227,17 @@ _CAUSES: Final = {
     ),
 }
 
+#: By gRPC's words for what it refuses by its size: where, and what to do. Answers are refused by the own channel.
+_SIZES: Final = (
+    (
+        "CLIENT: Received message larger than max",
+        "response",
+        "Ask for fewer rows at a time, or give the channel grpc.max_receive_message_length.",
+    ),
+    ("larger than max", "request", "Send fewer rows at a time."),
+    ("metadata size exceeds", "metadata", "Send less of it."),
+)
+
 
 def _unavailable(details: str, address: str) -> str:
     if _NEVER.search(details):
@@ -232,6 +247,14 @@ def _unavailable(details: str, address: str) -> str:
     if _CUT_OFF.search(details):
         return f"The connection to {address} ended before there was an answer. The server may restart: try again."
     return details
+
+
+def _too_large(details: str) -> Violation | None:
+    """What gRPC refused by its size: it does so with the code of a busy server, but waiting makes nothing smaller."""
+    for words, field, cure in _SIZES:
+        if words in details:
+            return Violation(field, f"{details.rstrip('. ')}. {cure}")
+    return None
 
 
 def _in_words(code: grpc.StatusCode, details: str, address: str, service: str, timeout_s: float | None) -> str:
