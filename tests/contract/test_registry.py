@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -19,6 +21,7 @@ from sardonyx.errors import (
     ModelNotFound,
     RegistryCorrupt,
     RegistryError,
+    RegistryMissing,
     RegistryReplaced,
     VersionNotFound,
 )
@@ -28,7 +31,6 @@ from sardonyx.registry.v1.manifest_pb2 import Artifact, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 MODEL = "flight-delay"
 PUBLISHERS = 16
@@ -510,6 +512,98 @@ def test_a_strange_folder_among_the_models_is_named(registry: Registry, tmp_path
         with pytest.raises(RegistryCorrupt, match=r"holds a folder 'models/.*Remove what is not sardonyx's") as caught:
             act(name)
         assert f"{str(tmp_path)!r} holds a folder 'models/{name}'" in caught.value.message
+
+
+@pytest.mark.parametrize("name", [b"new\nline", b"\xff\xfe"])
+def test_a_folder_whose_name_is_no_text_hides_no_model(registry: Registry, tmp_path: Path, name: bytes) -> None:
+    """Whatever a folder among the models is called, the others are listed, and it is named as every strange one."""
+    _publish(registry)
+    (tmp_path / "models" / os.fsdecode(name)).mkdir()
+
+    (strange,) = set(registry.models()) - {MODEL}
+    with pytest.raises(RegistryCorrupt, match=r"which is no model's name. Remove what is not sardonyx's") as caught:
+        registry.log(strange)
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize("target", [".", "loop", "/nowhere"])
+def test_a_link_that_leads_nowhere_hides_no_model(registry: Registry, tmp_path: Path, target: str) -> None:
+    """A link among the models that leads round in a circle or to nothing is no reason not to read them."""
+    _publish(registry)
+    _append(registry, _live(1))
+    (tmp_path / "models" / "loop").symlink_to(target)
+
+    assert MODEL in registry.models()
+    assert {name: registry.log(name).routes.live_versions for name in registry.models()} in [
+        {MODEL: (1,)},
+        {MODEL: (1,), "loop": ()},
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", [".00000003.json.Ab12", "zzz.tmp", "00000002.json~", "notes", "00000003.json#1", "new\nline"]
+)
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_lies_beside_events_is_no_part_of_the_log(
+    registry: Registry, tmp_path: Path, name: str, *, folder: bool
+) -> None:
+    """A name that is no event's changes nothing, as a program leaves it that copies files."""
+    _append(registry, _live(1), _live(2))
+    stray = _events_folder(tmp_path) / name
+    if folder:
+        stray.mkdir()
+    else:
+        stray.write_text("{")
+
+    assert registry.routes(MODEL).live_versions == (2,)
+    _append(registry, _live(3))
+    assert [event.sequence for event in registry.events(MODEL)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", [".00000002.json.Ab12", "00000002.json#1"])
+def test_a_version_that_is_being_copied_is_none(registry: Registry, tmp_path: Path, name: str) -> None:
+    """What a program that copies files calls a file until it is whole counts as no version, and as no strange file."""
+    _publish(registry)
+    (tmp_path / "models" / MODEL / "versions" / name).write_text("{")
+
+    assert registry.versions(MODEL) == [1]
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir])
+def test_what_is_no_file_is_not_read(registry: Registry, tmp_path: Path, put: Callable[[Path], None]) -> None:
+    """A pipe in the place of an object would be read for ever: it is refused, as a folder is, wherever it lies."""
+    (manifest,) = _publish(registry)
+    _append(registry, _live(1), _live(2))
+    digest = manifest.artifact.sha256
+    reads: list[tuple[Path, Callable[[], object]]] = [
+        (tmp_path / "blobs" / "sha256" / digest, lambda: registry.blob(manifest.artifact)),
+        (tmp_path / "models" / MODEL / "versions" / "00000001.json", lambda: registry.manifest(MODEL, 1)),
+        (_events_folder(tmp_path) / "00000002.json", lambda: registry.events(MODEL)),
+        (tmp_path / "settings.json", registry.settings),
+    ]
+    for path, read in reads:
+        path.unlink(missing_ok=True)
+        put(path)
+        with pytest.raises(RegistryCorrupt, match=r"should be a file, and is none") as caught:
+            read()
+        assert str(path) in caught.value.message
+
+
+def test_a_file_in_the_place_of_all_models_is_no_empty_registry(registry: Registry, tmp_path: Path) -> None:
+    """Where the models should lie and something else does, nobody is told that there are none."""
+    (tmp_path / "models").write_text("")
+
+    with pytest.raises(RegistryCorrupt, match="models should be a folder, and is none"):
+        registry.models()
+
+
+def test_a_directory_may_be_a_url(registry: Registry, tmp_path: Path) -> None:
+    """file:// is a directory too, and one that is missing is said to be."""
+    _publish(registry)
+
+    assert Registry(tmp_path.as_uri()).versions(MODEL) == [1]
+    with pytest.raises(RegistryMissing, match="Export a model to it first"):
+        Registry((tmp_path / "none at all").as_uri())
 
 
 def test_a_field_of_a_later_release_is_passed_over(registry: Registry, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 
+_EVENT: Final = re.compile(r"[0-9]+\.json")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 # Numbers are written with leading zeros so that a store's order of names is the order of numbers.
 _DIGITS: Final = 8
@@ -213,7 +214,9 @@ class Registry:
         """The events behind those that are known, and the digest of the last."""
         folder, after = f"{self._path_of(model)}/events", known.routes.sequence
         # The last event that is known is read too: by its digest the log is the one that was read.
-        names = self._store.names(folder, after=_name(after - 1) if after > 1 else None)
+        found = self._store.names(folder, after=_name(after - 1) if after > 1 else None)
+        # A file of another name that lies beside them is no part of the log, whatever it is.
+        names = [name for name in found if _EVENT.fullmatch(name)]
         if after and not names:
             raise self._replaced(model, after)
         events: list[Event] = []
@@ -256,8 +259,8 @@ class Registry:
             if model not in self.models():
                 raise
             raise RegistryCorrupt(
-                f"The registry {self.location!r} holds a folder 'models/{model}', which is no model's name. Remove what"
-                " is not sardonyx's."
+                f"The registry {self.location!r} holds a folder {f'models/{model}'!r}, which is no model's name. Remove"
+                " what is not sardonyx's."
             ) from None
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -17,8 +22,16 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
+_FILE: Final = "file://"
+#: What obstore calls a file in a directory while it writes it.
+_UNDER_WAY: Final = re.compile(r".*#\d+", re.DOTALL)
+
+
 class Store:
     """A place of objects that are created once and never changed.
+
+    A directory is listed and looked at here, and read by obstore: whoever may write to it may put into it what is no
+    object, and one name that obstore takes for none ends its whole listing, as a pipe ends a reading never.
 
     Args:
         location: a directory, or a URL that obstore knows: ``s3://bucket/prefix``, ``gs://…``, ``az://…``.
@@ -35,12 +48,13 @@ class Store:
             raise RegistryError(
                 "The registry's location is empty. Give a directory, or a URL such as s3://bucket/models."
             )
-        if "://" in location:
+        self._folder: Path | None = None
+        if "://" in location and not location.startswith(_FILE):
             with self._translated("open"):
                 self._objects = from_url(location)
             return
         with self._translated("open"):
-            folder = _folder(location)
+            self._folder = folder = _folder(location)
             if not folder.is_dir() and folder.exists():
                 raise RegistryError(f"The registry's location {location!r} is a file. Give a directory.")
             if not folder.is_dir() and not create:
@@ -57,9 +71,11 @@ class Store:
             size_bytes: how many there should be; None: however many there are.
 
         Raises:
-            RegistryCorrupt: there are more or fewer. Nothing is read then.
+            RegistryCorrupt: there are more or fewer, or it is no file. Nothing is read then.
         """
         with self._translated(f"read {path}"):
+            if self._folder:
+                _check_file(self._folder, path)
             try:
                 found = obstore.get(self._objects, path)
             except FileNotFoundError:
@@ -81,15 +97,24 @@ class Store:
             return True
 
     def names(self, prefix: str, after: str | None = None) -> list[str]:
-        """The names of the objects right below a prefix, sorted; only those behind ``after``, if given."""
+        """The names of the objects right below a prefix, sorted; only those behind ``after``, if given.
+
+        Those that begin with a dot are nobody's: programs that copy files call them so until they are whole.
+        """
         offset = f"{prefix}/{after}" if after else None
         with self._translated(f"list {prefix}"):
-            found = obstore.list(self._objects, prefix, offset=offset).collect()
-        return sorted(entry["path"].removeprefix(f"{prefix}/") for entry in found)
+            if self._folder:
+                names = [entry.name for entry in _entries(self._folder, prefix) if not _UNDER_WAY.fullmatch(entry.name)]
+            else:
+                found = obstore.list(self._objects, prefix, offset=offset).collect()
+                names = [entry["path"].removeprefix(f"{prefix}/") for entry in found]
+        return sorted(name for name in names if name > (after or "") and not name.startswith("."))
 
     def folders(self, prefix: str) -> list[str]:
         """The names of the folders right below a prefix, sorted."""
         with self._translated(f"list {prefix}"):
+            if self._folder:
+                return sorted(entry.name for entry in _entries(self._folder, prefix) if _is_folder(entry))
             found = obstore.list_with_delimiter(self._objects, prefix)["common_prefixes"]
         return sorted(entry.removeprefix(f"{prefix}/") for entry in found)
 
@@ -102,7 +127,44 @@ class Store:
             raise RegistryError(f"Registry {self.location!r}: could not {act}: {cause}") from error
 
 
+def _entries(folder: Path, prefix: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder of a directory; nothing where there is no such folder."""
+    try:
+        with os.scandir(folder / prefix) as found:
+            return list(found)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise RegistryCorrupt(
+            f"{folder / prefix} should be a folder, and is none. Put back what was there, or export again."
+        ) from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself.
+        return False
+
+
+def _check_file(folder: Path, path: str) -> None:
+    """A pipe is never read to its end, and a folder has no bytes.
+
+    Raises:
+        RegistryCorrupt: it is such a thing.
+    """
+    try:
+        mode = (folder / path).stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise RegistryCorrupt(f"{folder / path} should be a file, and is none. Put back what was there, or remove it.")
+
+
 def _folder(location: str) -> Path:
+    if location.startswith(_FILE):
+        return Path(url2pathname(urlsplit(location).path))
     try:
         return Path(location).expanduser()
     except RuntimeError:
