@@ -8,6 +8,7 @@
     │   ├── ModelNotFound
     │   ├── VersionNotFound
     │   └── RouteNotFound
+    │       └── InterfaceRetired
     ├── Unavailable             nothing wrong with the request: the same call may succeed later
     │   ├── VersionNotReady
     │   └── ServerDraining
@@ -125,14 +126,20 @@ class RouteNotFound(NotFound):
         self.model = model
         self.route = route
         self.nearest = tuple(known)
-        # Versions are called by their number, and lie on no route of that name.
-        versions = [each for each in self.nearest if each.isdecimal()]
-        routes = [each for each in self.nearest if not each.isdecimal()]
-        there = [
-            f"{what} are {_listed(names)}" for what, names in (("Routes", routes), ("versions", versions)) if names
-        ]
-        hint = f"{'; '.join(there)}." if there else "Promote a version first."
-        super().__init__(f"Model {model!r} has no route {_quoted(route)}. {hint}")
+        super().__init__(self._said(model, route, _ways(self.nearest)))
+
+    @staticmethod
+    def _said(model: str, route: str, ways: str) -> str:
+        return f"Model {model!r} has no route {_quoted(route)}. {ways or 'Promote a version first.'}"
+
+
+class InterfaceRetired(RouteNotFound):
+    """The interface was ended: none of its versions serves again."""
+
+    @staticmethod
+    def _said(model: str, route: str, ways: str) -> str:
+        ended = "Nothing else of it is live: a version that is exported and promoted now begins another interface."
+        return f"Interface {_quoted(route)} of model {model!r} was retired. {ways or ended}"
 
 
 class Unavailable(SardonyxError):
@@ -235,6 +242,15 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
         return ()
     folded = {each.casefold(): each for each in names}
     return tuple(folded[each] for each in difflib.get_close_matches(name.casefold(), folded, n=limit, cutoff=0.5))
+
+
+def _ways(known: Sequence[str]) -> str:
+    """Where calls may go, in a sentence; empty where there is nothing."""
+    # Versions are called by their number, and lie on no route of that name.
+    versions = [each for each in known if each.isdecimal()]
+    routes = [each for each in known if not each.isdecimal()]
+    there = [f"{what} are {_listed(names)}" for what, names in (("Routes", routes), ("versions", versions)) if names]
+    return f"{'; '.join(there)}." if there else ""
 
 
 def _quoted(text: str) -> str:

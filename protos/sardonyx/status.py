@@ -173,6 +173,9 @@ _MAKERS: Final[dict[str, _Maker]] = {
     "ROUTE_NOT_FOUND": lambda info, _violations, _retry: errors.RouteNotFound(
         info["model"], info["route"], json.loads(info["nearest"])
     ),
+    "INTERFACE_RETIRED": lambda info, _violations, _retry: errors.InterfaceRetired(
+        info["model"], info["route"], json.loads(info["nearest"])
+    ),
     "VERSION_NOT_READY": lambda info, _violations, retry: errors.VersionNotReady(
         info["model"], int(info["version"]), info["state"], retry
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sardonyx.errors import RouteNotFound, Unavailable, VersionNotFound, VersionNotReady
+from sardonyx.errors import InterfaceRetired, RouteNotFound, Unavailable, VersionNotFound, VersionNotReady
 from sardonyx_server.life.lanes import CANARY, LIVE
 from sardonyx_server.life.states import State
 
@@ -46,7 +46,7 @@ def resolve(models: Models, name: str, selector: str, key: str = "") -> Routed:
         key: what the canary's share goes by, so that calls with one key stay together; empty: not to the canary.
 
     Raises:
-        ModelNotFound, VersionNotFound, RouteNotFound: there is no such thing.
+        ModelNotFound, VersionNotFound, RouteNotFound: there is no such thing; InterfaceRetired: there is no more.
         VersionNotReady: there is, and it is loading.
         Unavailable: it failed to load, or the registry has not been read yet.
     """
@@ -77,7 +77,7 @@ def _shared(model: Model, major: int, selector: str, key: str) -> Routed:
         return Routed(served, LIVE, model.shadows.get(major))
     wished = model.wish.live.get(major)
     if wished is None:
-        raise RouteNotFound(model.name, selector or LIVE, _selectors(model))
+        raise _ended(model, major) or RouteNotFound(model.name, selector or LIVE, _selectors(model))
     raise _not_ready(model, wished)
 
 
@@ -88,7 +88,7 @@ def _canary(model: Model) -> Served:
         return canary.served
     wished = model.wish.canary.get(major)
     if wished is None:
-        raise RouteNotFound(model.name, CANARY, _selectors(model))
+        raise _ended(model, major) or RouteNotFound(model.name, CANARY, _selectors(model))
     raise _not_ready(model, wished.version)
 
 
@@ -100,7 +100,15 @@ def _exact(model: Model, selector: str) -> Served:
     shares = (*model.wish.canary.values(), *model.wish.shadow.values())
     if number in model.wish.live.values() or any(share.version == number for share in shares):
         raise _not_ready(model, number)
-    raise VersionNotFound(model.name, selector, [str(each.version) for each in model.reachable])
+    raise _ended(model) or VersionNotFound(model.name, selector, [str(each.version) for each in model.reachable])
+
+
+def _ended(model: Model, major: int = 0) -> InterfaceRetired | None:
+    """That an interface was retired, if it was; of a model that ended with its interfaces, the latest one was."""
+    retired = model.wish.retired
+    if not model.wish.live and major not in retired:
+        major = max(retired, default=0)
+    return InterfaceRetired(model.name, f"v{major}", _selectors(model)) if major in retired else None
 
 
 def _not_ready(model: Model, number: int) -> Unavailable:

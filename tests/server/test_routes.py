@@ -258,13 +258,27 @@ def test_a_retired_interface_is_gone(registry: Path, channel: grpc.Channel) -> N
     with running_server(registry, *FAST) as address, grpc.insecure_channel(address) as again:
         wait_until(lambda: answers(again, newer), "v2 answers after a restart")
         for each in (channel, again):
-            for selector, served in (("v1", "Routes are 'v2'; versions are '4'."), ("1", "There is '4'")):
+            for selector, served in (("v1", "was retired. Routes are 'v2'; versions are '4'."), ("1", "There is '4'")):
                 request = request_of(version=selector)
                 refused = failure_of(lambda each=each, request=request: infer(each, request))  # type: ignore[misc]
                 assert refused.code is grpc.StatusCode.NOT_FOUND
                 assert served in refused.message
             assert infer(each, newer).model_version == "4"
             assert _typed_services(each) == {"routed.v2.RoutedService"}
+
+
+def test_a_model_ends_with_its_last_interface(registry: Path, channel: grpc.Channel) -> None:
+    """Whatever was asked for, its callers are told that it was retired, and nobody to promote what can never be."""
+    wait_until(lambda: answers(channel, request_of()), "version 1 answers")
+    retire_major(MODEL, 1, registry=str(registry), force=True, reason="a test")
+    wait_until(lambda: not answers(channel, request_of()), "v1 is gone")
+    for selector in ("", "v1", "1", "canary"):
+        refused = failure_of(lambda selector=selector: infer(channel, request_of(version=selector)))  # type: ignore[misc]
+        assert refused.code is grpc.StatusCode.NOT_FOUND
+        assert refused.message == (
+            f"Interface 'v1' of model {MODEL!r} was retired. Nothing else of it is live: a version that is exported and"
+            " promoted now begins another interface."
+        )
 
 
 def _typed_services(channel: grpc.Channel) -> set[str]:
