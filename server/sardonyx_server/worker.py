@@ -48,7 +48,7 @@ from sardonyx_server.telemetry.pipeline import Pipeline
 from sardonyx_server.typed.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from google.protobuf.message import Message
 
@@ -184,8 +184,11 @@ class Worker:
             await self._health.set(OVERALL, serving=self._manager.settled)
             self._changes.task_done()
 
-    def _wished(self, wishes: Mapping[str, Wish]) -> None:
-        self._manager.wish(wishes)
+    def _wished(self, wishes: Mapping[str, Wish], unread: Collection[str]) -> None:
+        self._manager.wish(wishes, unread)
+        for name in unread:
+            # It is known to be there, and answers nobody.
+            self._changes.put_nowait(name)
         # Where there is no model none changes: the server has all that is wished for, and is ready.
         self._changes.put_nowait(OVERALL)
 

@@ -515,6 +515,48 @@ def test_a_registry_of_broken_logs_is_no_empty_one(registry: Path) -> None:
         wait_until(lambda: serves(channel, ""), "the server is SERVING")
 
 
+def test_a_model_whose_log_cannot_be_read_is_not_unknown(registry: Path) -> None:
+    """Beside others that answer, a server says UNAVAILABLE of it and not that there is none; then it answers."""
+    promote("other", export_regressor(registry, "other", seed=4), registry=str(registry))
+    event = min((registry / "models" / MODEL / "events").iterdir())
+    good = event.read_bytes()
+    event.unlink()
+    os.mkfifo(event)
+    request = regressor_request(ROW, model=MODEL)
+    with (
+        running_server(registry, *ALONE, "--poll-interval-s", "0.1") as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        wait_until(lambda: answers(channel, regressor_request(ROW, model="other")), "the other model answers")
+        refused = failure_of(lambda: infer(channel, request))
+        assert refused.code is grpc.StatusCode.UNAVAILABLE
+        assert "whose log says why" in refused.message
+        assert f"{event} should be a file" in get_server(channel).registry.error
+        assert not serves(channel, MODEL)
+        event.unlink()
+        event.write_bytes(good)
+        wait_until(lambda: answers(channel, request), "the model answers")
+        wait_until(lambda: serves(channel, MODEL), "its health is SERVING")
+
+
+@pytest.mark.parametrize("name", [b"new\nline", b"\xff\xfe", b"loop"])
+def test_a_strange_name_among_the_models_hides_none(registry: Path, channel: grpc.Channel, name: bytes) -> None:
+    """A running server goes on following its registry, and a check passes over nothing that would serve."""
+    strange = registry / "models" / os.fsdecode(name)
+    if name == b"loop":
+        strange.symlink_to(".")
+    else:
+        strange.mkdir()
+        wait_until(lambda: "no model's name" in get_server(channel).registry.error, "the server names it")
+    promote(MODEL, second_version(registry), registry=str(registry))
+    wait_until(lambda: live_version(channel) == "2", "the promote is followed")
+    with (
+        running_server(registry, *ALONE) as address,
+        grpc.insecure_channel(address) as another,
+    ):
+        wait_until(lambda: answers(another, regressor_request(ROW, model=MODEL)), "a new server answers")
+
+
 def test_a_restored_blob_is_served(registry: Path, channel: grpc.Channel) -> None:
     """What was damaged in the registry is tried again: once it is restored, the version serves without another act."""
     blob = blob_path(registry, MODEL, second_version(registry))

@@ -20,7 +20,7 @@ from sardonyx_server.life.states import State
 from sardonyx_server.log import LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from sardonyx.registry import Registry
     from sardonyx_server.life.lanes import Lane
@@ -69,9 +69,14 @@ class Manager:
         self._loading: set[asyncio.Task[None]] = set()
         self._stopped = False
 
-    def wish(self, wishes: Mapping[str, Wish]) -> None:
-        """Take the whole wish. A model that is not named in it keeps what it has: logs do not lose models."""
-        self.models.known = True
+    def wish(self, wishes: Mapping[str, Wish], unread: Collection[str]) -> None:
+        """Take the whole wish. A model that is not named in it keeps what it has: logs do not lose models.
+
+        Args:
+            wishes: by model.
+            unread: the models that are not named in it because their logs cannot be read.
+        """
+        self.models.known, self.models.unread = True, unread
         for name, wish in wishes.items():
             self.models.setdefault(name, Model(name, wish)).wish = wish
         for name in wishes:

@@ -15,7 +15,7 @@ from sardonyx_server.life.portion import Portion
 from sardonyx_server.life.states import State, check_move
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sardonyx.registry import Share
     from sardonyx_server.served import Served
@@ -179,10 +179,12 @@ class Models(dict[str, Model]):
 
     Attributes:
         known: whether the registry has been read: until then, nobody can say which names there are.
+        unread: those whose log cannot be read, and never could: what is live of them nobody can say.
         discreet: whether callers have rights: then who asks for what there is not learns no other names.
     """
 
     known = False
+    unread: Collection[str] = ()
     discreet = False
 
     def find(self, name: str) -> Model:
@@ -190,10 +192,15 @@ class Models(dict[str, Model]):
 
         Raises:
             ModelNotFound: there is none of that name.
-            Unavailable: there may be.
+            Unavailable: there may be, or nobody can say what it is.
         """
         if name in self:
             return self[name]
+        if name in self.unread:
+            raise Unavailable(
+                f"What is live of model {name!r} cannot be read from the registry of this server, whose log says why."
+                " Try again when that is mended."
+            )
         if self.known:
             raise ModelNotFound(name, () if self.discreet else self)
         raise Unavailable("This server has just begun and has not read its registry yet. Try again in 1 s.")

@@ -37,7 +37,8 @@ class Watcher:
     Args:
         registry: the registry.
         interval_s: how long to wait between two readings.
-        wished: given the whole wish after each reading that changed something, and after the first.
+        wished: given the whole wish after each reading that changed something, and after the first; and the models
+            that are not in it because nothing could be read of them.
         only: the models to look at; none: all that there are. One that the registry does not hold may come yet.
     """
 
@@ -45,7 +46,7 @@ class Watcher:
         self,
         registry: Registry,
         interval_s: float,
-        wished: Callable[[Mapping[str, Wish]], None],
+        wished: Callable[[Mapping[str, Wish], Collection[str]], None],
         only: Collection[str] = (),
     ) -> None:
         self.error = ""
@@ -55,6 +56,7 @@ class Watcher:
         self._wished = wished
         self._only = frozenset(only)
         self._logs: dict[str, Log] = {}
+        self._unread: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -65,7 +67,7 @@ class Watcher:
     async def _poll(self) -> None:
         first = self.last_read is None
         try:
-            logs, errors = await asyncio.wrap_future(apart.begin(self._read, "read the registry"))
+            logs, unread, errors = await asyncio.wrap_future(apart.begin(self._read, "read the registry"))
         except SardonyxError as error:
             self._report(error.message)
             return
@@ -74,14 +76,17 @@ class Watcher:
             # Nothing could be read of what is there: that is not the same as nothing being there.
             return
         self.last_read = datetime.now(UTC)
-        if first or logs != self._logs:
-            self._logs = logs
-            for name in sorted(self._only - logs.keys()) if first else ():
+        if first or (logs, unread) != (self._logs, self._unread):
+            self._logs, self._unread = logs, unread
+            for name in sorted(self._only - logs.keys() - unread) if first else ():
                 LOG.warning("model %s: the registry holds none of that name; it is served once it is promoted", name)
-            self._wished({name: _wish(log) for name, log in logs.items()})
+            self._wished({name: _wish(log) for name, log in logs.items()}, unread)
 
-    def _read(self) -> tuple[dict[str, Log], list[str]]:
-        """The log of every model; a model whose log cannot be read, or is another, keeps what it had, and is named."""
+    def _read(self) -> tuple[dict[str, Log], frozenset[str], list[str]]:
+        """The log of every model, which models have none that was ever read, and what is wrong.
+
+        A model whose log cannot be read, or is another, keeps what it had, and is named.
+        """
         names = [name for name in self._registry.models() if not self._only or name in self._only]
         missing = sorted(self._logs.keys() - set(names))
         if missing:
@@ -99,7 +104,7 @@ class Watcher:
                 f"The registry holds another log of {', '.join(replaced)} than the one that was read: it was restored"
                 f" from a backup, or replaced. {_HELD}"
             )
-        return logs, errors
+        return logs, frozenset(names) - logs.keys(), errors
 
     def _report(self, error: str) -> None:
         """Log a change, not each repetition; how long a store tried is no change."""
