@@ -134,6 +134,30 @@ def test_what_is_not_there_is_said(failure: Callable[..., SardonyxError]) -> Non
 
 
 @both
+def test_a_name_of_several_addresses_is_said(failure: Callable[..., SardonyxError]) -> None:
+    """Of the addresses that a name stands for gRPC tells of one: which it is is said, and how to hear of the others."""
+    port = free_port()
+    message = failure(f"localhost:{port}", timeout_s=1.0).message
+    assert message.startswith(f"localhost:{port} cannot be reached: nothing listens at ")
+    assert any(
+        f" at {host}:{port}, the last of its addresses to be tried." in message for host in ("127.0.0.1", "[::1]")
+    )
+    assert f"call one by its number, such as 127.0.0.1:{port}" in message
+
+
+@both
+def test_a_server_behind_a_name_is_not_said_to_be_missing(failure: Callable[..., SardonyxError]) -> None:
+    """Where localhost's other address refuses, whoever listens at one of them is not denied for it."""
+    with plain.running(Plain(), tls=_with(AUTHORITY.issue_cert("localhost"))) as address:
+        name = f"localhost:{address.rpartition(':')[2]}"
+        for tls, said in ((Tls(ca=STRANGER.cert_pem.bytes()), "no authority that this client trusts"), (None, "TLS")):
+            for _ in range(2):
+                message = failure(name, tls=tls, timeout_s=1.0).message
+                assert "nothing listens there" not in message
+                assert said in message or "call one by its number, such as 127.0.0.1:" in message
+
+
+@both
 def test_all_that_are_not_there_are_said(failure: Callable[..., SardonyxError]) -> None:
     """Each address of the client is in the message, once."""
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from sardonyx.errors import Unavailable
 
@@ -54,11 +55,18 @@ _UNUSABLE: Final = (
     " certificate's own."
 )
 _NOBODY: Final = "nothing listens there. Check that the server runs, and its host and port."
+_NOBODY_LAST: Final = (
+    "nothing listens at {last}, the last of its addresses to be tried. Check that the server runs, and its host and"
+    " port. What the others said gRPC keeps to itself: call one by its number, such as 127.0.0.1:{port}, to hear it."
+)
 _NO_SOCKET: Final = "there is no such socket. Check the path, and that the server runs."
 _NO_HOST: Final = "its host is not found. Check how it is written, and this machine's name servers."
 _NO_GRPC: Final = "what listens there is no gRPC server. Check the port: pages and metrics have ports of their own."
 _NO_HTTP2: Final = "what listens there is no gRPC server, or speaks TLS. Check the port, or give tls=Tls(ca='ca.pem')."
 _SILENT: Final = "nothing comes back from there. Check host and port, and firewalls and networks on the way."
+
+#: Of the addresses that a name stands for, the one that gRPC's text is about.
+_LAST: Final = re.compile(r"last error: \w+: ipv[46]:(\S+): ")
 
 #: The first that is found in gRPC's text counts.
 _CAUSES: Final = tuple(
@@ -90,7 +98,7 @@ def explained(text: str, address: str, tls: Tls | None, silent: Sequence[str]) -
         silent: all addresses of the client that do not answer.
     """
     if _NEVER.search(text):
-        cause = f"{address} cannot be reached: {_cause(text, tls)}"
+        cause = f"{address} cannot be reached: {_cause(text, address, tls)}"
     elif _CUT_OFF.search(text):
         cause = (
             f"The connection to {address} ended before there was an answer. The server has gone away or restarts: try"
@@ -103,13 +111,20 @@ def explained(text: str, address: str, tls: Tls | None, silent: Sequence[str]) -
     return Unreachable(f"{cause}{also}", address, text)
 
 
-def _cause(text: str, tls: Tls | None) -> str:
+def _cause(text: str, address: str, tls: Tls | None) -> str:
     if _TURNED_AWAY.search(text):
         return f"it closes connections while they are made. {_turned_away(tls)}"
     for words, cause in _CAUSES:
         if words.search(text):
-            return cause
+            return _nobody(text, address) if cause is _NOBODY else cause
     return f"{text.rpartition('last error: ')[2].rstrip('. ')}."
+
+
+def _nobody(text: str, address: str) -> str:
+    """Where nothing listens. A name such as localhost stands for several addresses, and another may be the server's."""
+    last = _LAST.search(text)
+    where = unquote(last[1]) if last else address
+    return _NOBODY if where == address else _NOBODY_LAST.format(last=where, port=where.rpartition(":")[2])
 
 
 def _turned_away(tls: Tls | None) -> str:
