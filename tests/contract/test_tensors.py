@@ -134,6 +134,18 @@ def test_a_wrong_field_is_named() -> None:
         decode_contents("FP64", contents, 1)
 
 
+@given(tensors(), st.sampled_from(sorted(CONTENTS_FIELDS)))
+def test_a_second_field_is_refused(tensor: tuple[str, Array], other: str) -> None:
+    """Values in another field than the datatype's are not passed over, though the right ones are there too."""
+    datatype, values = tensor
+    contents = InferTensorContents()
+    encode_contents(datatype, values, contents)
+    if other != datatype:
+        encode_contents(other, np.zeros(1).astype(DTYPES[other]), contents)
+        with pytest.raises(TensorError, match=rf"filled is .*{CONTENTS_FIELDS[other]}"):
+            decode_contents(datatype, contents, values.size)
+
+
 def test_typed_text_that_is_no_utf8_is_refused() -> None:
     """Typed BYTES that are no text name the element."""
     with pytest.raises(TensorError, match="element 1 of BYTES is no UTF-8"):

@@ -17,6 +17,7 @@ from sardonyx.protobuf import delimited, varint
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.typed import Form, form, typed_service
 from sardonyx.typed.columns import read_columns, write_column
+from sardonyx_server.bounds import PARTS_MAX
 from sardonyx_server.typed import parts
 from sardonyx_server.typed.parts import Parts
 
@@ -126,3 +127,32 @@ def test_long_columns_are_taken_out() -> None:
 
     twice = request.SerializeToString() * 2
     assert Parts(drawn, ROWS_MAX).cut(twice, "a batch") == (twice, {})
+
+
+@pytest.mark.parametrize("rows_max", [1000, 2 * PARTS_MAX])
+def test_too_many_texts_are_too_many_rows(rows_max: int) -> None:
+    """A text is a value of a row, so the refusal names the column and speaks of rows, as that of numbers does."""
+    drawn = _of(pb.DATATYPE_FP64, pb.DATATYPE_BYTES)
+    most = max(rows_max, PARTS_MAX)
+    request = typed_service(drawn).batch_request()
+    request.columns.x1.extend(["a"] * most)
+    Parts(drawn, rows_max).cut(request.SerializeToString(), "a batch")
+    request.columns.x1.append("a")
+    with pytest.raises(InvalidInput) as refused:
+        Parts(drawn, rows_max).cut(request.SerializeToString(), "a batch")
+    (violation,) = refused.value.violations
+    assert violation.field == "columns.x1"
+    assert (
+        violation.description
+        == f"more than {most} rows, and this server takes {rows_max} at most. Send fewer at a time."
+    )
+
+
+@pytest.mark.parametrize("method", ["cut", "check"])
+def test_too_many_other_parts_are_no_rows(method: str) -> None:
+    """Numbers may come in pieces, and of a field that nobody knows there are no rows at all."""
+    drawn = _of(pb.DATATYPE_FP64, pb.DATATYPE_BYTES)
+    number = drawn.inputs[0].number
+    for piece in (varint(number << 3 | 2) + b"\0", UNKNOWN[0]):
+        with pytest.raises(InvalidInput, match=r"more parts than any version of the model takes\. Send fewer "):
+            getattr(Parts(drawn, ROWS_MAX), method)(delimited(COLUMNS, piece * (PARTS_MAX + 1)), "a batch")

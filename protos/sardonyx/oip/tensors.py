@@ -77,13 +77,16 @@ def decode_contents(
     """Read ``count`` elements from typed contents into an array of shape [count].
 
     Raises:
-        TensorError: another field is filled, the field holds more or fewer elements, a text is too long or no UTF-8.
+        TensorError: another field is filled, even if this one is too; the field holds more or fewer elements, a text is
+            too long or no UTF-8.
     """
     field = CONTENTS_FIELDS[datatype]
     values = getattr(contents, field)
-    if len(values) != count:
-        filled = [descriptor.name for descriptor, _ in contents.ListFields()]
-        found = f"{field} holds {len(values)}" if filled in ([], [field]) else f"filled is {', '.join(filled)}"
+    # Two fields at once are two tensors, and nobody can say which one is meant.
+    filled = [descriptor.name for descriptor, _ in contents.ListFields()]
+    is_alone = filled in ([], [field])
+    if len(values) != count or not is_alone:
+        found = f"{field} holds {len(values)}" if is_alone else f"filled is {', '.join(filled)}"
         raise TensorError(f"{count} elements expected in {field}, {found}")
     if datatype == "BYTES":
         return _decode_texts(values, text_bytes_max)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sardonyx.errors import InvalidInput, Violation
 from sardonyx.interface import dtype_of
 from sardonyx.protobuf import DELIMITED, delimited, read_field
+from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx_server.bounds import PARTS_MAX
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Parts:
         #: How many parts each field may have; those that nobody knows have one limit together.
         self._limits = {**limits, _UNKNOWN: PARTS_MAX}
         dtypes = ((field.number, dtype_of(field.tensor.datatype)) for field in form.inputs)
+        #: Inputs that have a part for each value.
+        self._texts = {field.number: field for field in form.inputs if field.tensor.datatype == pb.DATATYPE_BYTES}
+        self._rows_max = rows_max
         #: Bytes of a value, of the inputs whose packed values are the memory of an array.
         self._sizes = {number: dtype.itemsize for number, dtype in dtypes if dtype.kind in "fi"}
 
@@ -68,7 +72,10 @@ class Parts:
         Raises:
             InvalidInput: there are more than any version takes, or the bytes are no message.
         """
-        self._survey(data, message)
+        try:
+            self._survey(data, message)
+        except _TooMany:
+            raise _refused("it has more parts than any version of the model takes. Send fewer values.") from None
 
     def cut(self, data: bytes, message: str) -> tuple[bytes, dict[int, bytes]]:
         """Count the parts of a request, and take its long columns out.
@@ -82,9 +89,12 @@ class Parts:
             not in what is left.
 
         Raises:
-            InvalidInput: as for ``check``.
+            InvalidInput: as for ``check``; where texts are too many, it says so in rows.
         """
-        inputs, long = self._survey(data, message)
+        try:
+            inputs, long = self._survey(data, message)
+        except _TooMany as many:
+            raise self._too_many_rows(many.number) from None
         if not long:
             return data, {}
         ends = [inputs.start, *(part.end for part in long)]
@@ -113,12 +123,34 @@ class Parts:
         # What is sent in several pieces is put together by protobuf.
         return inputs, [part for part in long if times == 1 and self._is_whole(part, left)]
 
+    def _too_many_rows(self, number: int) -> InvalidInput:
+        """The refusal of a batch that has too many parts of a field."""
+        text = self._texts.get(number)
+        if text is None:
+            return _refused("it has more parts than any version of the model takes. Send fewer rows at a time.")
+        # Nobody counts on: how many more there are takes the longer to say, the more there are.
+        rows = self._limits[number] // (text.tensor.width or 1)
+        most = f"more than {rows} rows, and this server takes {self._rows_max} at most. Send fewer at a time."
+        return InvalidInput([Violation(f"columns.{text.name}", most)])
+
     def _is_whole(self, part: _Part, left: Mapping[int, int]) -> bool:
         """Whether a part is all that there is of a column, and holds whole values."""
         if part.number not in self._sizes:
             return False
         pieces = self._limits[part.number] - left[part.number]
         return pieces == 1 and (part.end - part.start) % self._sizes[part.number] == 0
+
+
+class _TooMany(Exception):
+    """There are more parts of a field than any version takes.
+
+    Attributes:
+        number: the field's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 _NONE: Final = _Part(0, 0, 0, 0)
@@ -147,7 +179,7 @@ def _take(left: dict[int, int], number: int) -> None:
     known = number if number in left else _UNKNOWN
     left[known] -= 1
     if left[known] < 0:
-        raise _refused("it has more parts than any version of the model takes. Send fewer rows at a time.")
+        raise _TooMany(known)
 
 
 def _part(data: bytes, begin: int, end: int) -> _Part:
