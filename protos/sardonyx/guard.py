@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import grpc
 from google.protobuf.message import DecodeError, Message
 
 from sardonyx import status
@@ -14,8 +15,6 @@ from sardonyx.errors import InternalError, InvalidInput, SardonyxError, Violatio
 if TYPE_CHECKING:
     import logging
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    import grpc
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -26,7 +25,7 @@ M = TypeVar("M", bound=Message)
 
 def guarded(
     handler: Callable[[Request, Context], Awaitable[Response]], log: logging.Logger
-) -> Callable[[Request, Context], Awaitable[Response]]:
+) -> Callable[[Request, Context], Awaitable[Response | None]]:
     """A handler that answers every error with its status; applied once, where the handlers are registered.
 
     An interceptor would do the same at the price of another coroutine for each call.
@@ -36,23 +35,23 @@ def guarded(
         log: where the cause of an InternalError goes.
     """
 
-    async def answer(request: Request, context: Context) -> Response:
+    async def answer(request: Request, context: Context) -> Response | None:
         try:
             return await handler(request, context)
         except SardonyxError as error:
-            await context.abort(*status.to_rpc(error))
+            await refuse(context, error)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # the caller must learn that it failed, and nothing of how
-            await context.abort(*status.to_rpc(to_internal(error, log)))
-        raise AssertionError("abort() returned. This is a bug.")
+            await refuse(context, to_internal(error, log))
+        return None
 
     return answer
 
 
 def reading(
     handler: Callable[[M, Context], Awaitable[Message]], kind: type[M], log: logging.Logger
-) -> Callable[[bytes, Context], Awaitable[bytes]]:
+) -> Callable[[bytes, Context], Awaitable[bytes | None]]:
     """A guarded handler of bytes from one of messages.
 
     gRPC itself would answer bytes that are no message with UNKNOWN, as if the server were at fault.
@@ -102,9 +101,23 @@ async def _written(responses: AsyncIterator[Message], context: Context, log: log
         async for response in responses:
             yield response.SerializeToString()
     except SardonyxError as error:
-        await context.abort(*status.to_rpc(error))
+        await refuse(context, error)
     except Exception as error:  # the caller must learn that it failed, and nothing of how
-        await context.abort(*status.to_rpc(to_internal(error, log)))
+        await refuse(context, to_internal(error, log))
+
+
+async def refuse(context: Context, error: SardonyxError) -> None:
+    """End a call with an error's status. What its handler returns after that is not sent.
+
+    gRPC keeps with a call what ``abort`` raises, and so the frames that it passed through, which hold the call and what
+    was asked: a cycle that only the garbage collector would end, with megabytes in it where a large request is refused.
+    """
+    error.__traceback__ = None
+    try:
+        await context.abort(*status.to_rpc(error))
+    except grpc.aio.AbortError as aborted:
+        # gRPC raises it again when the handler returns.
+        aborted.__traceback__ = aborted.__context__ = None
 
 
 def parse(data: bytes, kind: type[M]) -> M:

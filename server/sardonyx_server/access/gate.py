@@ -13,6 +13,7 @@ import grpc
 
 from sardonyx import status
 from sardonyx.errors import AccessDenied
+from sardonyx.guard import refuse
 from sardonyx.oip import messages as oip
 from sardonyx.telemetry import SPAN_MODEL_INFER, SPAN_MODEL_STREAM_INFER
 from sardonyx_server.access.tokens import Role
@@ -113,7 +114,7 @@ class _Gate(grpc.GenericRpcHandler):
 def _refusal(error: AccessDenied) -> grpc.RpcMethodHandler[Any, Any]:
     """Answers with the error at once: as a stream, since a handler of one message waits for all of it first."""
 
-    async def refuse(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        await context.abort(*status.to_rpc(error))
+    async def answer(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await refuse(context, error)
 
-    return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.stream_stream_rpc_method_handler(answer)

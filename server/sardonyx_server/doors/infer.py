@@ -14,7 +14,7 @@ import grpc
 
 from sardonyx import status
 from sardonyx.errors import InvalidInput, SardonyxError, Violation
-from sardonyx.guard import parse
+from sardonyx.guard import parse, refuse
 from sardonyx.oip import coalesced
 from sardonyx.oip.messages import (
     SERVICE,
@@ -84,8 +84,9 @@ class InferDoor(grpc.GenericRpcHandler):
         try:
             answer = await self._predictor.answer(InferQuestion, data, call, context, record)
         except SardonyxError as error:
-            await context.abort(*status.to_rpc(error))
-            raise AssertionError("abort() returned. This is a bug.") from None
+            del data
+            await refuse(context, error)
+            return b""
         if call.wants_timing:
             context.set_trailing_metadata((timing.trailer(record.stages_ns),))
         return answer

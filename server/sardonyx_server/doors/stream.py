@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from sardonyx import status
 from sardonyx.errors import ServerDraining
+from sardonyx.guard import refuse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -68,7 +68,7 @@ class Streams:
             reader.cancel()
             flow.close()
         if self._drain.begun:
-            await context.abort(*status.to_rpc(ServerDraining()))
+            await refuse(context, ServerDraining())
 
 
 class _Flow:

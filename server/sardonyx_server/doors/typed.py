@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from sardonyx import status
 from sardonyx.errors import SardonyxError
+from sardonyx.guard import refuse
 from sardonyx_server.call import AGENTS_MAX, Call, read_call
 from sardonyx_server.telemetry import timing
 from sardonyx_server.telemetry.record import Record
@@ -74,8 +74,8 @@ class TypedDoor(grpc.GenericRpcHandler):
         try:
             answer = await self._predictor.answer(read, data, call, context, record)
         except SardonyxError as error:
-            await context.abort(*status.to_rpc(error))
-            raise AssertionError("abort() returned. This is a bug.") from None
+            await refuse(context, error)
+            return b""
         trailers = [timing.trailer(record.stages_ns)] if call.wants_timing else []
         if asked[0].unknown:
             trailers.append((UNKNOWN_FIELDS, ",".join(map(str, asked[0].unknown))))
