@@ -93,16 +93,24 @@ class NotFound(SardonyxError):
 
 
 class ModelNotFound(NotFound):
-    """The registry holds no model of that name."""
+    """The registry holds no model of that name.
 
-    def __init__(self, model: str, known: Iterable[str] = ()) -> None:
+    Args:
+        model: the name.
+        known: which there are; None: that is not for everybody to know.
+    """
+
+    def __init__(self, model: str, known: Iterable[str] | None = ()) -> None:
         self.model = model
-        names = sorted(known)
+        # A name may be among them without anything being there: a folder whose versions are gone.
+        names = sorted(set(known or ()) - {model})
         self.nearest = nearest(model, names)
         if self.nearest:
             hint = f"Did you mean {_listed(self.nearest)}?"
         elif names:
             hint = f"There is {_listed(names[:_NAMES_MAX])}{', and more' if len(names) > _NAMES_MAX else ''}."
+        elif known is None:
+            hint = "Ask the server's operator which there are."
         else:
             hint = "There is none yet: export one and promote it."
         super().__init__(f"There is no model named {_quoted(model)} here. {hint}")

@@ -225,13 +225,17 @@ def check(*, as_json: bool, **options: Any) -> None:
     configuration, the registry, and each version's bytes, graph and golden rows on this host's runtime.
     """
     # Only here: it loads ONNX Runtime, which a supervisor does without.
-    from sardonyx_server.check import check_registry, shown
+    from sardonyx_server.check import Report, check_registry, shown
 
     config = _configured(**options)
-    with _sentences():
+    try:
         for warning in check_files(config):
             click.echo(warning, err=True)
         report = check_registry(config, lambda line: click.echo(line, err=True))
+    except (RegistryError, AccessFileError) as error:
+        if not as_json:
+            raise click.ClickException(str(error)) from None
+        report = Report(config.registry, (), (str(error),))
     click.echo(json.dumps(report.as_data(), indent=2) if as_json else shown(report))
     sys.exit(0 if report.passed else 1)
 

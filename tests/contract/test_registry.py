@@ -639,6 +639,32 @@ def test_an_unknown_kind_of_store_is_said() -> None:
         Registry("gopher://models")
 
 
+@pytest.mark.parametrize("location", ["s3://", "s3:///models", "gopher://models"])
+def test_a_url_that_is_none_is_told_which_are(location: str) -> None:
+    """What to write in its place is said with it."""
+    with pytest.raises(RegistryError, match="Give a directory, or a URL such as s3://bucket/models") as caught:
+        Registry(location)
+    assert repr(location) in caught.value.message
+
+
+@pytest.mark.parametrize("location", ["file://", "file://models", "file://models/here"])
+def test_a_file_url_of_no_directory_is_refused(location: str) -> None:
+    """A URL without a whole path would be some other directory."""
+    with pytest.raises(RegistryError, match="Write file:///path/to/it, or the path alone"):
+        Registry(location)
+
+
+def test_a_model_that_lost_its_versions_is_not_told_its_own_name(registry: Registry, tmp_path: Path) -> None:
+    """Nobody who asks for what is gone is asked whether they meant it."""
+    _publish(registry)
+    _append(registry, _live(1))
+    (tmp_path / "models" / MODEL / "versions" / "00000001.json").unlink()
+
+    with pytest.raises(ModelNotFound) as caught:
+        registry.manifest(MODEL, 1)
+    assert "Did you mean" not in caught.value.message
+
+
 def test_two_registries_on_one_directory_are_one(registry: Registry, tmp_path: Path) -> None:
     """What one writes the other reads: nothing is kept in memory."""
     other = Registry(str(tmp_path))

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -32,6 +32,9 @@ from server.scene import (
 )
 from server.summed import interface_of, publish_sum
 from support.programs import Program, running_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GOOD, GONE, WRONG = "good", "gone", "wrong"
 
@@ -234,8 +237,46 @@ def test_a_manifest_that_lacks_a_part_is_a_row_of_the_report(tmp_path: Path) -> 
     assert status == 1
     assert {each["model"]: each["state"] for each in report["versions"]} == {GOOD: "ready", WRONG: "failed"}
     (reason,) = [each["reason"] for each in report["versions"] if each["model"] == WRONG]
-    assert "cannot be proven" in reason
-    assert "Export the version again." in reason
+    assert reason == ("It cannot be proven: its manifest holds no golden rows of 'features'. Export the version again.")
+
+
+def test_a_version_whose_manifest_is_gone_is_said_to_be(tmp_path: Path) -> None:
+    """The log leads to what is not there: the reason says so, and what to do."""
+    registry = tmp_path / "registry"
+    promote(GOOD, export_regressor(registry, GOOD, seed=1), registry=str(registry))
+    (path,) = (registry / "models" / GOOD / "versions").glob("*.json")
+    path.unlink()
+    status, report = checked(registry)
+    assert status == 1
+    (version,) = report["versions"]
+    assert version["reason"] == (
+        "The registry leads to it and does not hold it. Restore models/good/versions from a backup, or promote another"
+        " version."
+    )
+
+
+def test_a_registry_that_cannot_be_read_is_json_too(tmp_path: Path) -> None:
+    """Whoever asked for JSON gets it, whatever is wrong, with what it is."""
+    status, report = checked(tmp_path / "nowhere")
+    assert (status, report["passed"], report["versions"]) == (1, False, [])
+    assert "There is no registry at" in report["problems"][0]
+    (tmp_path / "models").write_text("")
+    status, report = checked(tmp_path)
+    assert (status, report["passed"]) == (1, False)
+    assert "models should be a folder" in report["problems"][0]
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir])
+def test_an_event_that_is_no_file_is_a_problem(tmp_path: Path, put: Callable[[Path], None]) -> None:
+    """The model that it belongs to is not passed over, as if nothing of it were live."""
+    registry = tmp_path / "registry"
+    promote(GOOD, export_regressor(registry, GOOD, seed=1), registry=str(registry))
+    event = max((registry / "models" / GOOD / "events").iterdir())
+    event.unlink()
+    put(event)
+    status, report = checked(registry)
+    assert (status, report["passed"]) == (1, False)
+    assert f"{event} should be a file, and is none" in report["problems"][0]
 
 
 @pytest.mark.parametrize(

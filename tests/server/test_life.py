@@ -541,7 +541,7 @@ def test_a_model_whose_log_cannot_be_read_is_not_unknown(registry: Path) -> None
 
 @pytest.mark.parametrize("name", [b"new\nline", b"\xff\xfe", b"loop"])
 def test_a_strange_name_among_the_models_hides_none(registry: Path, channel: grpc.Channel, name: bytes) -> None:
-    """A running server goes on following its registry, and a check passes over nothing that would serve."""
+    """A running server goes on following its registry, and one that starts serves it."""
     strange = registry / "models" / os.fsdecode(name)
     if name == b"loop":
         strange.symlink_to(".")

@@ -295,6 +295,7 @@ def test_a_model_that_is_not_there_yet_names_no_others(scene: Scene, tmp_path: P
             request = regressor_request(array_of(seed=3, rows=ROWS), model="arrivals")
             failure = failure_of(lambda: infer(channel, request))
     assert failure.code is grpc.StatusCode.NOT_FOUND
+    assert failure.message == "There is no model named 'arrivals' here. Ask the server's operator which there are."
     assert not any(name in str(failure.status) for name in (f"{REGRESSOR!r}", CLASSIFIER))
 
 
@@ -351,6 +352,22 @@ def test_tokens_in_the_clear_are_warned_of(scene: Scene, tmp_path: Path) -> None
         assert not logged(program, "in the clear")
     with serving_with(scene, path, "--listen", "0.0.0.0:0") as (program, _):
         assert logged(program, "in the clear")
+
+
+def test_an_open_address_is_warned_of(scene: Scene, tmp_path: Path) -> None:
+    """Neither TLS nor tokens on an address that others reach: a warning at the start, and not on loopback."""
+    fixed = ("--registry", str(scene.registry), *ALONE)
+    for options, warned in (
+        (("--listen", "127.0.0.1:0"), False),
+        (("--listen", "0.0.0.0:0"), True),
+        (("--listen", "0.0.0.0:0", "--token-file", str(write(tmp_path / "tokens.toml", *ENTRIES))), False),
+    ):
+        program = Program.start("sardonyx_server", *fixed, *options)
+        try:
+            program.wait_for("listening on")
+        finally:
+            assert program.stop() == 0
+        assert any("may call every model, in the clear" in line for line in program.lines) is warned
 
 
 def test_reflection_can_be_turned_off(scene: Scene) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
+    from obstore.store import ObjectStore
+
 
 _FILE: Final = "file://"
 #: What obstore calls a file in a directory while it writes it.
@@ -50,8 +52,7 @@ class Store:
             )
         self._folder: Path | None = None
         if "://" in location and not location.startswith(_FILE):
-            with self._translated("open"):
-                self._objects = from_url(location)
+            self._objects = _bucket(location)
             return
         with self._translated("open"):
             self._folder = folder = _folder(location)
@@ -162,9 +163,26 @@ def _check_file(folder: Path, path: str) -> None:
         raise RegistryCorrupt(f"{folder / path} should be a file, and is none. Put back what was there, or remove it.")
 
 
+def _bucket(location: str) -> ObjectStore:
+    try:
+        return from_url(location)
+    except (BaseError, OSError, ValueError) as error:
+        cause = str(error).split("\n", 1)[0]
+        raise RegistryError(
+            f"The registry's location {location!r} cannot be opened: {cause}. Give a directory, or a URL such as"
+            " s3://bucket/models, gs://bucket/models or az://container/models."
+        ) from error
+
+
 def _folder(location: str) -> Path:
     if location.startswith(_FILE):
-        return Path(url2pathname(urlsplit(location).path))
+        url = urlsplit(location)
+        if url.netloc or not url.path:
+            raise RegistryError(
+                f"The registry's location {location!r} names no directory of this host. Write {_FILE}/path/to/it, or"
+                " the path alone."
+            )
+        return Path(url2pathname(url.path))
     try:
         return Path(location).expanduser()
     except RuntimeError:

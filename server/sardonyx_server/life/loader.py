@@ -87,7 +87,13 @@ def load(
         graph = registry.blob(manifest.artifact)
         # After them: where it still goes on, they were read of the same registry.
         registry.log(model, known)
-    except (RegistryError, NotFound) as error:
+    except NotFound as error:
+        raise LoadFailed(
+            f"The registry leads to it and does not hold it. Restore models/{model}/versions from a backup, or promote"
+            " another version.",
+            may_pass=True,
+        ) from error
+    except RegistryError as error:
         # What was damaged may be restored.
         raise LoadFailed(error.message, may_pass=True) from error
     _check_missing(manifest)
@@ -98,8 +104,13 @@ def load(
         cost = measure(manifest, session)
     except golden.GoldenMismatch as error:
         raise LoadFailed(str(error), may_pass=False) from error
+    except KeyError as error:
+        raise LoadFailed(
+            f"It cannot be proven: its manifest holds no golden rows of {error}. Export the version again.",
+            may_pass=False,
+        ) from error
     except Exception as error:
-        # A manifest that lacks a part, or whatever a graph that does not run makes ONNX Runtime raise.
+        # Another part that a manifest lacks, or whatever a graph that does not run makes ONNX Runtime raise.
         reason = f"It cannot be proven: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}."
         raise LoadFailed(f"{reason} Export the version again.", may_pass=False) from error
     return Loaded(manifest, session, cost, _typed(manifest))

@@ -202,5 +202,5 @@ class Models(dict[str, Model]):
                 " Try again when that is mended."
             )
         if self.known:
-            raise ModelNotFound(name, () if self.discreet else self)
+            raise ModelNotFound(name, None if self.discreet else self)
         raise Unavailable("This server has just begun and has not read its registry yet. Try again in 1 s.")
