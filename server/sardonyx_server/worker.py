@@ -38,6 +38,7 @@ from sardonyx_server.life.manager import Manager
 from sardonyx_server.life.session import Runtime
 from sardonyx_server.life.watcher import Watcher
 from sardonyx_server.log import LOG, set_up_logging
+from sardonyx_server.memory import Keeper
 from sardonyx_server.port import Port
 from sardonyx_server.prediction import Predictor
 from sardonyx_server.routing import resolve
@@ -109,6 +110,7 @@ class Worker:
             await self._until_settled(SETTLED_WITHIN_S)
             await self._port.open()
         self._shadow.start()
+        tasks.append(asyncio.create_task(Keeper().run()))
         pipe.tell(pipe.ACCEPTING)
         if self._reporter:
             tasks.append(asyncio.create_task(self._reporter.run()))
@@ -149,8 +151,7 @@ class Worker:
         self._telemetry.settle()
         await asyncio.to_thread(self._telemetry.stop, flush_s)
         if self._reporter:
-            with contextlib.suppress(OSError):
-                await self._reporter.report()
+            await self._reporter.report()
         LOG.info("drained after %.1f s", time.monotonic() - started)
         self._ignore_signals()
 

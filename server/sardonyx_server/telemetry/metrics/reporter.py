@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from typing import TYPE_CHECKING, Final
 
-from sardonyx_server import pipe
+from sardonyx_server import memory, pipe
 from sardonyx_server.telemetry.metrics import names
 from sardonyx_server.telemetry.metrics.values import Values
 
@@ -54,13 +53,9 @@ class Reporter:
         self._lock = threading.Lock()
 
     async def run(self) -> None:
-        """Report until cancelled, or until nobody listens."""
+        """Report until cancelled."""
         while True:
-            try:
-                await self.report()
-            except OSError:
-                # The supervisor is gone, and with it whoever would ask: the worker drains.
-                return
+            await self.report()
             await asyncio.sleep(INTERVAL_S)
 
     async def report(self) -> None:
@@ -82,7 +77,7 @@ class Reporter:
         values.add(names.REGISTRY_UNREADABLE, (), bool(self._watcher.error))
         if self._watcher.last_read is not None:
             values.add(names.REGISTRY_READ, (), self._watcher.last_read.timestamp())
-        values.add(names.MEMORY, (), resident_bytes())
+        values.add(names.MEMORY, (), memory.resident_bytes())
         for model in self._manager.models.values():
             for version in model.versions.values():
                 state = version.state.name.lower()
@@ -105,12 +100,3 @@ def _add_shadows(values: Values, by_version: Mapping[tuple[str, int], Seen]) -> 
             values.add(names.SHADOW_CALLS, (*version, result), calls)
         values.add(names.SHADOW_ROWS, version, seen.rows)
         values.add(names.SHADOW_ROWS_ALIKE, version, seen.rows_alike)
-
-
-def resident_bytes() -> int:
-    """The memory that this process holds; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - no path, a question to the kernel
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
