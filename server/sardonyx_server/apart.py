@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+#: How long a thread has to come to its end, once it was told to or has nobody left to work for.
+END_GRACE_S: Final = 0.5
+
+
+class _Apart(threading.Thread):
+    """A thread of this module's."""
 
 
 def begin(work: Callable[[], T], name: str) -> Future[T]:
@@ -34,5 +44,22 @@ def begin(work: Callable[[], T], name: str) -> Future[T]:
         else:
             future.set_result(result)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    _Apart(target=run, name=name, daemon=True).start()
     return future
+
+
+def leave(status: int) -> NoReturn:
+    """End the process.
+
+    Where a thread is left that does not come to its end, at once: the interpreter's own end would break it off in the
+    middle of what C++ it is in, and the process with it.
+    """
+    deadline = time.monotonic() + END_GRACE_S
+    left = [thread for thread in threading.enumerate() if isinstance(thread, _Apart)]
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in left):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -14,7 +14,7 @@ from sardonyx.address import Address
 from sardonyx.command_line import FiniteRange
 from sardonyx.errors import RegistryError
 from sardonyx.registry import Registry
-from sardonyx_server import sharing
+from sardonyx_server import apart, sharing
 from sardonyx_server.access.command import token
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.startup import check_files, check_options
@@ -237,7 +237,7 @@ def check(*, as_json: bool, **options: Any) -> None:
             raise click.ClickException(str(error)) from None
         report = Report(config.registry, (), (str(error),))
     click.echo(json.dumps(report.as_data(), indent=2) if as_json else shown(report))
-    sys.exit(0 if report.passed else 1)
+    apart.leave(0 if report.passed else 1)
 
 
 @click.command(

@@ -20,7 +20,7 @@ from sardonyx.guard import reading, reading_one
 from sardonyx.oip import messages as oip
 from sardonyx.registry import Registry
 from sardonyx.serving.v1 import model_service_pb2 as pb
-from sardonyx_server import drain, pipe, sharing
+from sardonyx_server import apart, drain, pipe, sharing
 from sardonyx_server.access.access import Access
 from sardonyx_server.access.files import AccessFileError
 from sardonyx_server.access.gate import gated
@@ -285,7 +285,8 @@ def main() -> None:
     except (AccessFileError, RegistryError) as error:
         # All was good when the server started: this worker was started again since.
         LOG.error("%s", error)
-        sys.exit(1)
+        apart.leave(1)
+    apart.leave(0)
 
 
 if __name__ == "__main__":

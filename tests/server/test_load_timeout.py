@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -164,3 +166,14 @@ def test_a_load_that_is_told_to_stop_leaves_its_thread(registry: Path) -> None:
     stop.tell()
     with pytest.raises(LoadFailed):
         loading.result(timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_process_leaves_what_never_ends(waiting: bool) -> None:
+    """It ends with its status and all that it wrote, whether a thread is left or not."""
+    code = (
+        "import threading; from sardonyx_server import apart;"
+        f" apart.begin(threading.Event().wait if {waiting} else int, 'work'); print('done', end=''); apart.leave(3)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "done", "")
