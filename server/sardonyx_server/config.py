@@ -123,9 +123,11 @@ def parse_models(text: str) -> Sequence[str]:
     """Read names of models, separated by commas; empty: all of the registry's.
 
     Raises:
-        ValueError: one is no model's name.
+        ValueError: one is no model's name, or none is named.
     """
     names = [name for part in text.split(",") if (name := part.strip())]
+    if text and not names:
+        raise ValueError(f"{text!r} names no model. Name some, such as flight-delay,arrival, or leave it out for all.")
     try:
         return [check_model_name(name) for name in names]
     except InvalidInput as error:

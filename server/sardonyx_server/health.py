@@ -43,6 +43,8 @@ def ask(config: Config) -> str:
         return asyncio.run(asyncio.wait_for(_ask(config, address), TIMEOUT_S))
     except TimeoutError:
         raise Unhealthy(f"{address} does not answer within {TIMEOUT_S:g} s.") from None
+    except ConnectionRefusedError:
+        raise Unhealthy(f"{address} cannot be reached: nothing listens there.") from None
     except OSError as error:
         raise Unhealthy(f"{address} cannot be reached: {error.strerror or error}.") from None
     except grpc.aio.AioRpcError as error:

@@ -311,3 +311,11 @@ def test_an_option_that_would_end_the_workers_is_refused(scene: Scene, options: 
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("models", [",", " ", " , "])
+def test_models_that_name_none_are_no_wish_for_all(models: str) -> None:
+    """What is left of a list whose names were forgotten is wrong usage."""
+    done = run("--registry", "registry", "--models", models)
+    assert done.returncode == 2
+    assert "names no model." in done.stderr

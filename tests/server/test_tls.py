@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import grpc
@@ -26,6 +27,7 @@ from server.scene import (
     regressor_request,
     wait_until,
 )
+from server.test_check import run
 from support.programs import Program
 
 if TYPE_CHECKING:
@@ -225,6 +227,42 @@ def test_files_that_cannot_be_used_are_named_at_the_start(scene: Scene, tmp_path
     assert "is damaged" in refusal(scene, "--tls-cert", str(damaged), "--tls-key", str(pair.key))
     assert "does not fit" in refusal(scene, "--tls-cert", str(pair.cert), "--tls-key", str(other.key))
     assert "no certificates in PEM form" in refusal(scene, *pair.options, "--tls-client-ca", str(text))
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "warned"),
+    [
+        (-10, 20, ""),
+        (-400, 30, "ends on "),
+        (-30, -1, "Callers refuse the certificate in "),
+        (1, 30, "Callers refuse the certificate in "),
+    ],
+)
+def test_a_certificate_that_does_not_last_is_warned_of(
+    scene: Scene, tmp_path: Path, begins: int, ends: int, warned: str
+) -> None:
+    """One that callers refuse today, or that has lived most of its life, is named at the start and by a check."""
+    now = datetime.now(UTC)
+    first, last = now + timedelta(days=begins), now + timedelta(days=ends)
+    pair = pair_of(tmp_path, trustme.CA().issue_cert(HOST, not_before=first, not_after=last))
+    pair.key.chmod(0o600)
+    with serving(scene, *pair.options) as (program, _):
+        pass
+    done = run("check", "--registry", str(scene.registry), "--models", REGRESSOR, *pair.options)
+    for said in (program.lines, done.stderr.splitlines()):
+        warnings = [line for line in said if str(pair.cert) in line]
+        assert len(warnings) == bool(warned)
+        assert all(warned in line and "Renew it." in line for line in warnings)
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_key_that_anyone_may_read_is_warned_of(scene: Scene, tmp_path: Path, mode: int, warned: bool) -> None:
+    """Who may read the key may pass for the server: the file is named at the start."""
+    pair = pair_of(tmp_path, trustme.CA().issue_cert(HOST))
+    pair.key.chmod(mode)
+    with serving(scene, *pair.options) as (program, _):
+        pass
+    assert any(f"Anyone on this machine may read {str(pair.key)!r}" in line for line in program.lines) is warned
 
 
 @pytest.mark.parametrize("option", ["--tls-cert", "--tls-key", "--tls-client-ca"])

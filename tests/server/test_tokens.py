@@ -366,7 +366,7 @@ def test_an_open_address_is_warned_of(scene: Scene, tmp_path: Path) -> None:
         try:
             program.wait_for("listening on")
         finally:
-            assert program.stop() == 0
+            assert program.stop() == 0, "".join(program.lines)
         assert any("may call every model, in the clear" in line for line in program.lines) is warned
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 from dataclasses import dataclass
@@ -45,6 +46,13 @@ class Pems(NamedTuple):
     client_ca: bytes | None
 
 
+class Life(NamedTuple):
+    """From when until when a certificate is valid, in seconds since 1970."""
+
+    begin: float
+    end: float
+
+
 def read_pems(files: TlsFiles) -> Pems:
     """Read and check the files.
 
@@ -56,6 +64,31 @@ def read_pems(files: TlsFiles) -> Pems:
     if pems.client_ca is not None:
         _check_roots(files.client_ca, pems.client_ca)
     return pems
+
+
+def life_of(files: TlsFiles) -> Life | None:
+    """When a certificate that OpenSSL took is valid; None where a caller that trusts it would refuse it today.
+
+    OpenSSL tells it to whoever has shaken hands alone, so both sides do, here.
+    """
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(files.cert, files.key)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    # The certificate is enough, whoever has issued it.
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(files.cert)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)
+    try:
+        # In TLS 1.3 each speaks once, and the client has seen all that it judges by.
+        for side in (*sides, sides[0]):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError:
+        return None
+    shown = sides[0].getpeercert() or {}
+    return Life(*(ssl.cert_time_to_seconds(str(shown[name])) for name in ("notBefore", "notAfter")))
 
 
 def _check_pair(files: TlsFiles, pems: Pems) -> None:

@@ -52,5 +52,10 @@ def others_may_write(path: str) -> bool:
     return bool(Path(path).stat().st_mode & stat.S_IWOTH)
 
 
+def others_may_read(path: str) -> bool:
+    """Whether users who are neither the file's owner nor of its group may see what it holds."""
+    return bool(Path(path).stat().st_mode & stat.S_IROTH)
+
+
 def _unreadable(path: str, error: OSError) -> AccessFileError:
     return AccessFileError(f"{path!r} cannot be read: {error.strerror}. Name a file that this user may read.")
