@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import signal
+import socket
+import struct
 import threading
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
@@ -49,6 +52,7 @@ from server.sink import free_port
 from support.programs import running_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sardonyx_server.served import Served
@@ -455,7 +459,7 @@ def test_prometheus_reads_what_was_meant(values: Values) -> None:
     totals.take(3, values)
     server = exposition.start("127.0.0.1", 0, totals)
     try:
-        samples = scrape(server.server_port)
+        samples = scrape(server.server_address[1])
     finally:
         threading.Thread(target=server.shutdown).start()
         server.server_close()
@@ -470,3 +474,50 @@ def test_prometheus_reads_what_was_meant(values: Values) -> None:
             assert samples[f"{name}_count", about] == sum(distribution.counts)
             assert samples[f"{name}_sum", about] == distribution.total
             assert samples[f"{name}_bucket", about | {("le", "+Inf")}] == sum(distribution.counts)
+
+
+@pytest.fixture
+def exposed() -> Iterator[int]:
+    """The port of an exposition that gives its callers little time."""
+    server = exposition.start("127.0.0.1", 0, Totals())
+    try:
+        yield server.server_address[1]
+    finally:
+        threading.Thread(target=server.shutdown).start()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def connections(port: int, number: int) -> Iterator[list[socket.socket]]:
+    """Connections that say nothing."""
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
+            for _ in range(number)
+        ]
+
+
+def test_callers_that_say_nothing_keep_nobody_out(exposed: int) -> None:
+    """Of many connections the oldest are ended, so that threads are few, and Prometheus is answered beside them all."""
+    others = threading.active_count()
+    with connections(exposed, 4 * exposition.CONNECTIONS_MAX) as silent:
+        scrape(exposed)
+        wait_until(lambda: threading.active_count() - others <= exposition.CONNECTIONS_MAX, "the oldest are let go")
+        assert silent[0].recv(1) == b""
+    wait_until(lambda: threading.active_count() <= others, "those that left are let go")
+
+
+def test_a_caller_that_says_nothing_is_let_go(
+    exposed: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A silent connection ends by itself, one that stops amid its request too, and standard error has nothing of it."""
+    monkeypatch.setattr(exposition._Handler, "timeout", 0.05)
+    with connections(exposed, 2) as (silent, halting):
+        halting.sendall(b"GET /metrics HT")
+        assert [silent.recv(1), halting.recv(1)] == [b"", b""]
+    with connections(exposed, 1) as (hasty,):
+        # It ends with a reset.
+        hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        hasty.sendall(b"GET /metrics")
+    scrape(exposed)
+    assert capfd.readouterr().err == ""
