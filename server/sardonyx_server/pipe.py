@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -18,13 +19,13 @@ LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 def tell(kind: str, content: Any = None) -> None:
     """Write a line; waits for the supervisor to make room.
 
-    Raises:
-        OSError: the supervisor is gone.
+    Where the supervisor is gone nobody is told: the worker hears of that from its standard input.
     """
     line = json.dumps({kind: content}).encode() + b"\n"
     # Past Python's buffer: one that cannot be written would make a bad end of a good one at exit.
-    while line:
-        line = line[os.write(sys.stdout.fileno(), line) :]
+    with contextlib.suppress(BrokenPipeError):
+        while line:
+            line = line[os.write(sys.stdout.fileno(), line) :]
 
 
 def read(line: bytes) -> dict[str, Any]:

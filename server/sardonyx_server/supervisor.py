@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
+import os
 import signal
 import socket
 import sys
@@ -33,9 +35,9 @@ KILL_AFTER_S: Final = 2.0
 class Supervisor:
     """Starts the workers, starts again those that die, and ends them all.
 
-    The port is held by a socket that never listens: it reserves the number for the workers, who share it by
-    SO_REUSEPORT. Each worker's standard input is a pipe from here: when it closes, for whatever reason, the worker
-    drains and ends.
+    The port is held by a socket that does not listen: it reserves the number for the workers, who share it by
+    SO_REUSEPORT, and refuses it to every other server. Each worker's standard input is a pipe from here: when it
+    closes, for whatever reason, the worker drains and ends.
     """
 
     def __init__(self, config: Config) -> None:
@@ -84,7 +86,7 @@ class Supervisor:
 
     async def _supervise(self, config: Config) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _signals():
             loop.add_signal_handler(number, self._stop)
         await asyncio.gather(*(self._keep_running(config, index) for index in range(config.workers)))
 
@@ -99,21 +101,32 @@ class Supervisor:
         delay_s = RESTART_DELAY_S
         while not self._stopping.is_set():
             started = asyncio.get_running_loop().time()
-            status = await self._run_worker(config, index)
-            self._totals.end(index, restarts=not self._stopping.is_set())
+            try:
+                process = await self._start(config)
+            except (OSError, RuntimeError) as error:
+                # The system has no process, thread, file or memory left for it: soon, perhaps, it has.
+                fate = f"cannot be started ({error})"
+            else:
+                status = await self._run_worker(process, index, config.address)
+                self._totals.end(index, restarts=not self._stopping.is_set())
+                self._failed |= self._stopping.is_set() and status != 0
+                fate = f"ended with status {status}"
             if self._stopping.is_set():
-                self._failed |= status != 0
                 return
             lived_s = asyncio.get_running_loop().time() - started
             delay_s = RESTART_DELAY_S if lived_s > HEALTHY_AFTER_S else min(delay_s * 2, RESTART_DELAY_S_MAX)
-            LOG.error("worker %d ended with status %d; starting it again in %.1f s", index, status, delay_s)
+            LOG.error("worker %d %s; starting it again in %.1f s", index, fate, delay_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
 
-    async def _run_worker(self, config: Config, index: int) -> int:
-        """Run one worker to its end."""
+    async def _start(self, config: Config) -> Process:
+        """Start a worker.
+
+        Raises:
+            OSError, RuntimeError: the system cannot.
+        """
         config = dataclasses.replace(config, others_answer=bool(self._accepting))
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sardonyx_server.worker", config.to_json()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -122,8 +135,11 @@ class Supervisor:
             # A Ctrl-C reaches the whole group of a terminal: the workers are to hear of it from here alone.
             start_new_session=True,
         )
+
+    async def _run_worker(self, process: Process, index: int, address: Address) -> int:
+        """Run a worker that was started to its end; its exit status."""
         self._workers.add(process)
-        listening = asyncio.create_task(self._listen(process, index, config.address))
+        listening = asyncio.create_task(self._listen(process, index, address))
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -159,11 +175,18 @@ class Supervisor:
                 self._totals.take(index, Values.of(told[pipe.METRICS]))
 
     def _announce(self, address: Address) -> None:
-        """Say once that the port answers."""
-        if not self._announced:
-            self._announced = True
-            sys.stdout.write(f"sardonyx-server listening on {address}\n")
-            sys.stdout.flush()
+        """Say once that the port answers, on standard output; where that cannot be written, in the log."""
+        if self._announced:
+            return
+        self._announced = True
+        output = sys.__stdout__
+        try:
+            if output is None:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            # Past Python's buffer: what cannot be written would make a bad end of a good one at exit.
+            os.write(output.fileno(), f"sardonyx-server listening on {address}\n".encode())
+        except OSError as error:
+            LOG.warning("listening on %s; standard output cannot be told so: %s", address, error.strerror)
 
 
 def _terminate(process: Process) -> None:
@@ -171,19 +194,43 @@ def _terminate(process: Process) -> None:
         process.terminate()
 
 
+def _signals() -> list[signal.Signals]:
+    """What ends a server: a terminal that is closed too, unless nohup has said that it does not."""
+    ends = [signal.SIGTERM, signal.SIGINT]
+    return ends if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*ends, signal.SIGHUP]
+
+
 def _reserve(address: Address) -> socket.socket:
-    """Take the port without listening on it.
+    """Take the port: while this socket is open its workers may listen there, and no other server.
+
+    The kernel would let servers of one user share a port. Three things together prevent it, without a file that would
+    have to be written, shared and removed. Who reserves asks without SO_REUSEPORT, which anyone's listening socket
+    refuses. Of those who ask at one moment only one can listen, and does until it has its reservation. And a
+    reservation without SO_REUSEADDR refuses whoever asks so, whether or not a worker listens.
 
     Raises:
         OSError: the address is taken or does not exist.
     """
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    # First without SO_REUSEPORT: with it, another server's port would be shared instead of refused.
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((address.host, address.port))
-    reservation = socket.socket(family, socket.SOCK_STREAM)
-    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    reservation.bind((address.host, address.port))
+    with _bound(address) as asking:
+        asking.listen()
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reservation = _bound(Address(address.host, asking.getsockname()[1]), socket.SO_REUSEPORT)
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     return reservation
+
+
+def _bound(address: Address, *options: int) -> socket.socket:
+    """A socket at an address where a former server's last connections may still be known to the kernel.
+
+    Raises:
+        OSError: the address is taken or does not exist.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        for option in (socket.SO_REUSEADDR, *options):
+            bound.setsockopt(socket.SOL_SOCKET, option, 1)
+        bound.bind((address.host, address.port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

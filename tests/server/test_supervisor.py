@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
+import socket
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +17,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from sardonyx.address import Address
 from sardonyx_exporter import promote
 from sardonyx_server.app import _configured, serve
+from sardonyx_server.supervisor import _reserve
 from sardonyx_server.worker import Worker
 from server.scene import (
+    ALONE,
     PATIENCE_S,
     SLOW,
     answers,
@@ -237,9 +245,64 @@ def test_workers_end_with_their_supervisor(program: Program, address: str) -> No
         assert not answers(channel, REQUEST)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_without_room_for_another_worker_the_rest_serve_until_there_is(program: Program, address: str) -> None:
+    """A supervisor that cannot start a worker says so and tries again: no other worker, and no call, is lost."""
+    supervisor = program.process.pid
+    victim, survivor = sorted(children_of(supervisor))
+    with one_channel_each(address, {victim, survivor}) as channels:
+        _, hard = limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (0, hard))
+        os.kill(victim, signal.SIGKILL)
+        program.wait_for(r"worker \d cannot be started .*Too many open files.*; starting it again in")
+        assert infer(channels[survivor], REQUEST).model_version == "1"
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+    wait_until(lambda: len(children_of(supervisor)) == WORKERS, "the worker is replaced")
+    assert survivor in children_of(supervisor)
+    assert program.stop() == 0, "".join(program.lines)
+
+
+#: What a program's standard output is when nobody can be told anything there.
+MUTE = {
+    "full": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)",
+    "closed": "os.close(1)",
+    "left by its reader": "there, here = os.pipe(); os.close(there); os.dup2(here, 1)",
+}
+
+
+@pytest.mark.parametrize("mute", MUTE.values(), ids=MUTE.keys())
+def test_a_server_whose_output_nobody_takes_goes_on(scene: Scene, mute: str) -> None:
+    """It says in its log where it listens, replaces a killed worker and ends well, without a traceback."""
+    serving = ["-m", "sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE]
+    # With Python's buffer, as operators run it.
+    become = f"import os, sys; {mute}; del os.environ['PYTHONUNBUFFERED']; os.execv(sys.executable, sys.argv[1:])"
+    program = Program.of([sys.executable, "-c", become, sys.executable, *serving])
+    address = program.wait_for(r"listening on (\S+:\d+);")[1]
+    (victim,) = children_of(program.process.pid)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: bool(children_of(program.process.pid) - {victim}), "the worker is replaced")
+    with connect(address) as channel:
+        wait_until(lambda: answers(channel, REQUEST), "the new worker answers")
+    assert program.stop() == 0, "".join(program.lines)
+    assert "Traceback" not in "".join(program.lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL])
+def test_a_supervisor_that_ends_while_workers_start_leaves_no_traceback(scene: Scene, number: signal.Signals) -> None:
+    """Workers that have nobody to tell that they accept end by themselves, and quietly."""
+    arguments = ("--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
+    program = Program.start("sardonyx_server", *arguments)
+    wait_until(lambda: bool(children_of(program.process.pid)), "the worker was started")
+    workers = children_of(program.process.pid)
+    program.process.send_signal(number)
+    program.process.wait(timeout=PATIENCE_S)
+    wait_until(lambda: not any(alive(pid) for pid in workers), "the worker ended")
+    program.stop()
+    assert "Traceback" not in "".join(program.lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_all_processes_with_status_0(program: Program, address: str, number: signal.Signals) -> None:
-    """SIGTERM and SIGINT end supervisor and workers, with status 0."""
+    """SIGTERM, SIGINT and a terminal that is closed end supervisor and workers, with status 0."""
     workers = children_of(program.process.pid)
     with one_channel_each(address, workers):
         program.process.send_signal(number)
@@ -263,6 +326,66 @@ def test_a_taken_port_is_refused_in_a_sentence(scene: Scene, program: Program, a
     assert second.process.wait(timeout=PATIENCE_S) == 1
     second.wait_for(f"cannot listen on {address}: .* Choose another --listen")
     second.stop()
+
+
+def test_a_server_that_is_told_to_outlives_its_terminal(scene: Scene) -> None:
+    """Under nohup, SIGHUP ends nothing."""
+    serving = ["-m", "sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE]
+    program = Program.of(["nohup", sys.executable, *serving])
+    address = program.wait_for(r"listening on (\S+:\d+)")[1]
+    program.process.send_signal(signal.SIGHUP)
+    with connect(address) as channel:
+        wait_until(lambda: answers(channel, REQUEST), "it answers")
+    assert program.stop() == 0, "".join(program.lines)
+
+
+def listening(address: Address) -> socket.socket:
+    """A socket such as a worker's."""
+    worker = socket.socket()
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        worker.setsockopt(socket.SOL_SOCKET, option, 1)
+    worker.bind((address.host, address.port))
+    worker.listen()
+    return worker
+
+
+def test_a_reservation_is_for_its_own_workers_alone() -> None:
+    """Whether or not one of them listens, no other server gets the port, on this host or on all; then it is free."""
+    with _reserve(Address("127.0.0.1", 0)) as reservation:
+        address = Address("127.0.0.1", reservation.getsockname()[1])
+        for taken in (address, Address("::", address.port)):
+            with pytest.raises(OSError, match="already in use"):
+                _reserve(taken)
+        with listening(address) as one, listening(address), pytest.raises(OSError, match="already in use"):
+            _reserve(address)
+        # The end that closes first keeps the connection for a minute: a restart does not wait for it.
+        with listening(address) as one, socket.create_connection((address.host, address.port)) as caller:
+            one.accept()[0].close()
+            assert caller.recv(1) == b""
+        with pytest.raises(OSError, match="already in use"):
+            _reserve(address)
+    _reserve(address).close()
+
+
+def test_of_servers_that_start_at_one_moment_one_gets_the_port() -> None:
+    """However their steps fall together, one has it, and all others are refused."""
+    with _reserve(Address("127.0.0.1", 0)) as reservation:
+        address = Address("127.0.0.1", reservation.getsockname()[1])
+    rivals = 4
+    together = threading.Barrier(rivals)
+
+    def ask(_rival: int) -> socket.socket | None:
+        together.wait()
+        try:
+            return _reserve(address)
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor(rivals) as pool:
+        for _ in range(100):
+            (reservation,) = filter(None, pool.map(ask, range(rivals)))
+            listening(address).close()
+            reservation.close()
 
 
 def test_a_second_signal_ends_the_grace(scene: Scene) -> None:

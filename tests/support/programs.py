@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 START_TIMEOUT_S = 30.0
@@ -39,8 +39,13 @@ class Program:
     @classmethod
     def start(cls, module: str, *arguments: str) -> Program:
         """Start ``python -m module`` and begin to read what it prints."""
+        return cls.of([sys.executable, "-m", module, *arguments])
+
+    @classmethod
+    def of(cls, command: Sequence[str]) -> Program:
+        """Start a command and begin to read what it prints."""
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
