@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: How far back a worker looks for a version that loads.
 STAND_INS_MAX: Final = 3
+#: A bucket's call is tried again after 30 s; a directory on another host may never answer.
+SILENT_S: Final = 30.0
 _HELD: Final = (
     "What is served stays as it is. Bring back the registry that was read, or restart the server to serve what is there"
     " now."
@@ -67,7 +69,7 @@ class Watcher:
     async def _poll(self) -> None:
         first = self.last_read is None
         try:
-            logs, unread, errors = await asyncio.wrap_future(apart.begin(self._read, "read the registry"))
+            logs, unread, errors = await self._answer()
         except SardonyxError as error:
             self._report(error.message)
             return
@@ -81,6 +83,17 @@ class Watcher:
             for name in sorted(self._only - logs.keys() - unread) if first else ():
                 LOG.warning("model %s: the registry holds none of that name; it is served once it is promoted", name)
             self._wished({name: _wish(log) for name, log in logs.items()}, unread)
+
+    async def _answer(self) -> tuple[dict[str, Log], frozenset[str], list[str]]:
+        """What a reading gives; that it takes long is said, and a store whose call never ends is waited for."""
+        reading = asyncio.wrap_future(apart.begin(self._read, "read the registry"))
+        try:
+            await asyncio.wait((reading,), timeout=SILENT_S)
+            if not reading.done():
+                self._report(f"Registry {self._registry.location!r} has not answered for {SILENT_S:g} s. {_HELD}")
+            return await reading
+        finally:
+            reading.cancel()
 
     def _read(self) -> tuple[dict[str, Log], frozenset[str], list[str]]:
         """The log of every model, which models have none that was ever read, and what is wrong.
