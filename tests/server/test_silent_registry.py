@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Final
 
-import pytest
-
 from sardonyx.registry import Registry
 from sardonyx_server.life import watcher as watcher_module
 from sardonyx_server.life.manager import Manager
@@ -21,6 +19,8 @@ from server.scene import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import pytest
 
     from sardonyx_server.life.loader import Loaded
     from sardonyx_server.served import Served
