@@ -4,7 +4,8 @@ Whoever may write to a registry decides what is served. That is no right to read
 or to take its memory, and a file that was damaged is better named by its damage than by what it does to a parser.
 
 What a graph computes is not bounded here: a loop may still take for ever, and a product as much memory as it likes. The
-golden rows are run off the request path, and a worker's memory is the operating system's to limit.
+golden rows are run off the request path and for a limited time (`manager.py`), and a worker's memory is the operating
+system's to limit.
 """
 
 from __future__ import annotations
