@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from sardonyx.errors import PermissionDenied, Unauthenticated
 from sardonyx.oip import messages as oip
 from sardonyx.serving.v1 import model_service_pb2 as serving
 from sardonyx_server.access.access import LOOK_INTERVAL_S, Access
-from sardonyx_server.access.files import AccessFileError
+from sardonyx_server.access.files import BYTES_MAX, AccessFileError
 from sardonyx_server.access.tokens import Role, Token, digest_of, new_token, read_tokens
 from server.scene import (
     ALONE,
@@ -463,6 +464,26 @@ def test_a_wrong_file_is_refused_with_its_reason(tmp_path: Path, text: str, reas
     path = tmp_path / "tokens.toml"
     path.write_text(text)
     with pytest.raises(AccessFileError, match=re.escape(reason)) as caught:
+        Access(str(path))
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "too large", "a folder"])
+def test_what_has_no_end_is_no_file(tmp_path: Path, kind: str) -> None:
+    """Only a regular file of a sensible size is read: a pipe would keep the server waiting, a device has no end."""
+    path = tmp_path / "tokens.toml"
+    match kind:
+        case "a pipe":
+            os.mkfifo(path)
+        case "a device":
+            path.symlink_to("/dev/zero")
+        case "too large":
+            with path.open("wb") as file:
+                file.truncate(BYTES_MAX + 1)
+        case _:
+            path.mkdir()
+    reasons = {"too large": "has more than 16 MiB", "a folder": "cannot be read: Is a directory"}
+    with pytest.raises(AccessFileError, match=reasons.get(kind, "is no regular file")) as caught:
         Access(str(path))
     assert str(path) in str(caught.value)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Some 50,000 tokens; more is another kind of file, and would be in every worker's memory.
+BYTES_MAX: Final = 16 << 20
 #: What tells one state of some files from the next. The inode is part of it: secrets that Kubernetes mounts, and files
 #: that are replaced by a rename, change it.
 Stamp = tuple[tuple[int, int, int], ...]
@@ -39,12 +41,23 @@ def read_bytes(path: str) -> bytes:
     """A file's content.
 
     Raises:
-        AccessFileError: it cannot be read.
+        AccessFileError: it cannot be read, or is none that has an end: a pipe, a device, a directory.
     """
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise AccessFileError(f"{path!r} is no regular file. Name one: it is read again when it changes.")
+            content = file.read(BYTES_MAX + 1)
     except OSError as error:
         raise _unreadable(path, error) from None
+    if len(content) > BYTES_MAX:
+        raise AccessFileError(f"{path!r} has more than {BYTES_MAX >> 20} MiB. Name a file of certificates or tokens.")
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe, too, although nobody writes to it yet."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def others_may_write(path: str) -> bool:
