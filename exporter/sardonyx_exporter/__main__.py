@@ -1,5 +1,5 @@
 """``python -m sardonyx_exporter``: the same as the console script."""
 
-from sardonyx_exporter.app import main
+from sardonyx.launch import exporter
 
-main()
+exporter()

@@ -1,5 +1,5 @@
 """``python -m sardonyx_monitor``: the same as the console script."""
 
-from sardonyx_monitor.app import main
+from sardonyx.launch import monitor
 
-main()
+monitor()

@@ -1,5 +1,5 @@
 """``python -m sardonyx_server``: the same as the console script."""
 
-from sardonyx_server.app import main
+from sardonyx.launch import server
 
-main()
+server()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +96,58 @@ def test_with_everything_installed_the_program_answers(part: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
+
+
+#: What says something and ends.
+SAYING = [
+    ("server", "--version"),
+    ("server", "--help"),
+    ("server", "check --registry {folder}"),
+    ("server", "token anyone --model *"),
+    ("exporter", "--version"),
+    ("monitor", "--help"),
+]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(("part", "words"), SAYING)
+def test_what_cannot_be_said_is_a_sentence(part: str, words: str, unbuffered: str, tmp_path: Path) -> None:
+    """Where standard output is full each script says so in a line, without a traceback, and exits 1."""
+    arguments = words.format(folder=tmp_path).split()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", f"sardonyx_{part}", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: Standard output cannot be written: No space left on device. Let it go elsewhere.\n"
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sardonyx_{part}.app":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from sardonyx import launch
+launch.{part}()
+"""
+
+
+@pytest.mark.parametrize("part", EXTRAS)
+def test_a_program_that_is_interrupted_at_once_ends_quietly(part: str) -> None:
+    """A Ctrl-C while a program is still imported ends it by that signal, without a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(part=part)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
