@@ -71,6 +71,7 @@ def monitor() -> None:
 
 
 def _launch(part: str) -> None:
+    _open_standard_files()
     try:
         _program(part)()
     except OSError as error:
@@ -79,6 +80,19 @@ def _launch(part: str) -> None:
         # What is left in Python's buffer would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _end(f"Error: Standard output cannot be written: {error.strerror}. Let it go elsewhere.", FAILED)
+
+
+def _open_standard_files() -> None:
+    """See to it that no other file is taken for input, output or errors where the caller has closed one of these.
+
+    What libraries write to standard error would go into it, and libuv ends a process that closes it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free: this one. Processes that are started from here have it too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _program(part: str) -> Callable[[], None]:

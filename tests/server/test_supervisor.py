@@ -286,6 +286,16 @@ def test_a_server_whose_output_nobody_takes_goes_on(scene: Scene, mute: str) -> 
     assert "Traceback" not in "".join(program.lines)
 
 
+def test_a_server_without_a_log_serves_and_ends_well(scene: Scene) -> None:
+    """Where standard error and input are closed, no file of a worker's takes their place."""
+    serving = ["-m", "sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE]
+    become = "import os, sys; os.close(0); os.close(2); os.execv(sys.executable, sys.argv[1:])"
+    program = Program.of([sys.executable, "-c", become, sys.executable, *serving])
+    with connect(program.wait_for(r"listening on (\S+:\d+)")[1]) as channel:
+        wait_until(lambda: answers(channel, REQUEST), "it answers")
+    assert program.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL])
 def test_a_supervisor_that_ends_while_workers_start_leaves_no_traceback(scene: Scene, number: signal.Signals) -> None:
     """Workers that have nobody to tell that they accept end by themselves, and quietly."""
