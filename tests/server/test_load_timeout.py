@@ -135,7 +135,7 @@ def test_the_end_does_not_wait_for_an_endless_graph(registry: Path) -> None:
         address = program.wait_for(r"listening on (\S+:\d+)")[1]
         with grpc.insecure_channel(address) as channel:
             wait_until(lambda: answers(channel, regressor_request(ROW, model=GOOD)), "the good version answers")
-            assert states_of(channel, ENDLESS) == {1: serving.STATE_VERIFYING}
+            wait_until(lambda: states_of(channel, ENDLESS) == {1: serving.STATE_VERIFYING}, "the other one is proven")
         program.process.send_signal(signal.SIGTERM)
         assert program.process.wait(timeout=PATIENCE_S) == 0
     finally:
