@@ -22,6 +22,19 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class WholeRange(click.IntRange):
+    """A range of whole numbers; who gives something else is told how one is written."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; a usage error where it is none."""
+        try:
+            int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no whole number. Write it in digits alone, such as 12.", param, ctx)
+        number: int = super().convert(value, param, ctx)
+        return number
+
+
 def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(float(value))

@@ -11,7 +11,7 @@ import click
 
 from sardonyx import __version__
 from sardonyx.address import Address
-from sardonyx.command_line import FiniteRange
+from sardonyx.command_line import FiniteRange, WholeRange
 from sardonyx.errors import RegistryError
 from sardonyx.registry import Registry
 from sardonyx_server import apart, sharing
@@ -99,7 +99,7 @@ _SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
 @click.option(
     "--workers",
     default=default_workers,
-    type=click.IntRange(1, 256),
+    type=WholeRange(1, 256),
     show_default="one a processor",
     help="Worker processes on the one port.",
 )
@@ -138,7 +138,7 @@ _SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
 @click.option(
     "--metrics-port",
     default=0,
-    type=click.IntRange(0, 65_535),
+    type=WholeRange(0, 65_535),
     help="Prometheus metrics of all workers, on the host of --listen; 0: none.",
 )
 @click.option("--log-requests", is_flag=True, help="Write a log line for each prediction.")
@@ -159,13 +159,13 @@ _SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
 @click.option(
     "--queue-rows-max",
     default=65_536,
-    type=click.IntRange(1),
+    type=WholeRange(1),
     help="Rows that may wait for models in one worker; more are refused.",
 )
 @click.option(
     "--batch-rows-max",
     default=1024,
-    type=click.IntRange(1),
+    type=WholeRange(1),
     help="Rows of several requests that one run of a model takes together; 1: each request has its own.",
 )
 @click.option(
@@ -177,11 +177,11 @@ _SETTINGS: Final = {"auto_envvar_prefix": "SARDONYX", "show_default": True}
 @click.option(
     "--message-bytes-max",
     default=64 * 1024 * 1024,
-    type=click.IntRange(1024, 2**31 - 1),
+    type=WholeRange(1024, 2**31 - 1),
     help="The largest request that is read.",
 )
-@click.option("--text-bytes-max", default=65_536, type=click.IntRange(1), help="The longest text that a row may hold.")
-@click.option("--onnx-threads", default=1, type=click.IntRange(1, 256), help="Threads inside one run of a model.")
+@click.option("--text-bytes-max", default=65_536, type=WholeRange(1), help="The longest text that a row may hold.")
+@click.option("--onnx-threads", default=1, type=WholeRange(1, 256), help="Threads inside one run of a model.")
 @click.option(
     "--providers",
     default=CPU,

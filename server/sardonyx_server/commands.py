@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from sardonyx.errors import nearest
@@ -34,6 +36,20 @@ class DefaultGroup(click.Group):
         if first not in {*self.commands, *self.get_help_option_names(ctx)}:
             args = [self._default.name or "", *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run what was asked for.
+
+        Raises:
+            click.UsageError: a command stands behind the default one's options, which take no words.
+        """
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            late = next((name for name in self.commands if error.message.endswith(f"argument ({name})")), None)
+            if late is None:
+                raise
+            raise click.UsageError(f"Put {late!r} first: {ctx.command_path} {late} …", ctx) from None
 
     def _no_such_command(self, name: str) -> str:
         near = nearest(name, self.commands, limit=1)

@@ -319,3 +319,12 @@ def test_models_that_name_none_are_no_wish_for_all(models: str) -> None:
     done = run("--registry", "registry", "--models", models)
     assert done.returncode == 2
     assert "names no model." in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "health", "token"])
+def test_a_command_behind_options_is_told_where_it_goes(command: str) -> None:
+    """Wrong usage, with what to do; any other word there is named as click names it."""
+    done = run("--registry", "registry", command)
+    assert done.returncode == 2
+    assert f"Put '{command}' first: sardonyx-server {command} …" in done.stderr
+    assert "unexpected extra argument (chek)" in run("--registry", "registry", "chek").stderr
