@@ -189,6 +189,40 @@ def lookup_graph() -> GraphProto:
     )
 
 
+def endless_graph() -> GraphProto:
+    """A graph that goes on in a loop, and would then answer each row's own number."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go_on"], ["goes_on"]), helper.make_node("Identity", ["before"], ["after"])],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.DOUBLE, []),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.DOUBLE, []),
+        ],
+    )
+    return helper.make_graph(
+        [
+            helper.make_node("Loop", ["", "true", "one"], ["never"], body=body),
+            helper.make_node("Cast", ["number"], ["real"], to=TensorProto.DOUBLE),
+            helper.make_node("Mul", ["real", "never"], ["value"]),
+        ],
+        "endless",
+        [helper.make_tensor_value_info("number", TensorProto.INT64, [None, 1])],
+        [helper.make_tensor_value_info("value", TensorProto.DOUBLE, [None, 1])],
+        [numpy_helper.from_array(np.array(True), "true"), numpy_helper.from_array(np.array(1.0), "one")],
+    )
+
+
+def promote_endless(registry: Path, name: str) -> None:
+    """Make live what is never proven."""
+    publish_by_hand(registry, name, endless_graph(), golden={1: 1.0, 2: 2.0})
+    promote(name, 1, registry=str(registry))
+
+
 def slow_graph() -> GraphProto:
     """A graph that multiplies matrices as often as its first row says, and answers each row's own number."""
     matrix = [200, 200]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,9 @@ from server.scene import (
     get_server,
     infer,
     infer_later,
+    is_ready,
     number_request,
+    promote_endless,
     regressor_request,
     request_of,
     states_of,
@@ -381,39 +382,24 @@ def test_bytes_that_are_no_message_are_the_callers_error(channel: grpc.Channel, 
 
 def test_a_version_that_loads_is_unavailable_with_a_time_to_return(tmp_path: Path) -> None:
     """While a version loads, calls to it are UNAVAILABLE and say when to come back; its model is not ready."""
-    registry = tmp_path / "registry"
-    promote("late", export_regressor(registry, "late", seed=1), registry=str(registry))
-    blob = blob_path(registry, "late", 1)
-    blob.unlink()
-    # Reading from a pipe that nobody writes to takes as long as this test wants.
-    os.mkfifo(blob)
+    promote_endless(tmp_path, "late")
     with (
-        running_server(registry, *ALONE) as address,
+        running_server(tmp_path, *ALONE) as address,
         grpc.insecure_channel(address) as channel,
     ):
-        try:
-            wait_until(lambda: states_of(channel, "late") == {1: serving.STATE_LOADING}, "the version loads")
-            for selector in ("", "1", "v1"):
-                request = regressor_request(array_of(3, rows=1), model="late", version=selector)
-                failure = failure_of(functools.partial(infer, channel, request))
-                assert failure.code is grpc.StatusCode.UNAVAILABLE
-                assert failure.detail_names == ["ErrorInfo", "RetryInfo"]
-                assert (failure.info.reason, failure.info.domain) == ("VERSION_NOT_READY", "sardonyx")
-                assert dict(failure.info.metadata) == {"model": "late", "version": "1", "state": "loading"}
-                assert failure.retry_after_s > 0
-                assert "is loading" in failure.message
-            ready = ask(channel, "ModelReady", oip.ModelReadyRequest(name="late"), oip.ModelReadyResponse)
-            assert not ready.ready
-            assert not ask(channel, "ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse).ready
-        finally:
-            release(blob)
-
-
-def release(pipe: Path) -> None:
-    """Let go of who waits to read from a pipe, now or later: there is nothing in it."""
-    writer = os.open(pipe, os.O_RDWR)
-    pipe.unlink()
-    os.close(writer)
+        wait_until(lambda: states_of(channel, "late") == {1: serving.STATE_VERIFYING}, "the version loads")
+        for selector in ("", "1", "v1"):
+            request = regressor_request(array_of(3, rows=1), model="late", version=selector)
+            failure = failure_of(functools.partial(infer, channel, request))
+            assert failure.code is grpc.StatusCode.UNAVAILABLE
+            assert failure.detail_names == ["ErrorInfo", "RetryInfo"]
+            assert (failure.info.reason, failure.info.domain) == ("VERSION_NOT_READY", "sardonyx")
+            assert dict(failure.info.metadata) == {"model": "late", "version": "1", "state": "verifying"}
+            assert failure.retry_after_s > 0
+            assert "is verifying" in failure.message
+        ready = ask(channel, "ModelReady", oip.ModelReadyRequest(name="late"), oip.ModelReadyResponse)
+        assert not ready.ready
+        assert not is_ready(channel)
 
 
 def test_a_version_that_failed_to_load_is_unavailable_and_keeps_its_reason_for_the_operator(tmp_path: Path) -> None:

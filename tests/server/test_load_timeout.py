@@ -8,9 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 import grpc
-import numpy as np
 import pytest
-from onnx import GraphProto, TensorProto, helper, numpy_helper
 
 from sardonyx.registry import Log, Registry
 from sardonyx.serving.v1 import model_service_pb2 as serving
@@ -29,7 +27,7 @@ from server.scene import (
     get_model,
     infer,
     is_ready,
-    publish_by_hand,
+    promote_endless,
     regressor_request,
     states_of,
     wait_until,
@@ -45,40 +43,6 @@ ENDLESS: Final = "endless"
 ROW: Final = array_of(41, rows=1)
 #: Long enough for a good version to be loaded on a busy machine.
 SOON: Final = ("--load-timeout-s", "8", "--poll-interval-s", "0.05")
-
-
-def endless_graph() -> GraphProto:
-    """A graph that goes on in a loop, and would then answer each row's own number."""
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["go_on"], ["goes_on"]), helper.make_node("Identity", ["before"], ["after"])],
-        "body",
-        [
-            helper.make_tensor_value_info("round", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("before", TensorProto.DOUBLE, []),
-        ],
-        [
-            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("after", TensorProto.DOUBLE, []),
-        ],
-    )
-    return helper.make_graph(
-        [
-            helper.make_node("Loop", ["", "true", "one"], ["never"], body=body),
-            helper.make_node("Cast", ["number"], ["real"], to=TensorProto.DOUBLE),
-            helper.make_node("Mul", ["real", "never"], ["value"]),
-        ],
-        "endless",
-        [helper.make_tensor_value_info("number", TensorProto.INT64, [None, 1])],
-        [helper.make_tensor_value_info("value", TensorProto.DOUBLE, [None, 1])],
-        [numpy_helper.from_array(np.array(True), "true"), numpy_helper.from_array(np.array(1.0), "one")],
-    )
-
-
-def promote_endless(registry: Path, name: str) -> None:
-    """Make live what is never proven."""
-    publish_by_hand(registry, name, endless_graph(), golden={1: 1.0, 2: 2.0})
-    promote(name, 1, registry=str(registry))
 
 
 @pytest.fixture
