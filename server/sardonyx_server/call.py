@@ -36,6 +36,7 @@ class Call(NamedTuple):
         routing_key: what a canary's share goes by; empty: the prediction id.
         wants_timing: whether the caller wants to know where its time went.
         caller: the name that the caller gives itself, or its library's; empty where there is none.
+        streamed: whether it carries many requests.
     """
 
     metadata: Iterable[tuple[str, str | bytes]] = ()
@@ -43,6 +44,7 @@ class Call(NamedTuple):
     routing_key: str = ""
     wants_timing: bool = False
     caller: str = ""
+    streamed: bool = False
 
 
 #: A call of nobody, which says nothing.

@@ -133,7 +133,9 @@ def test_requests_of_a_stream_share_runs(channel: grpc.Channel) -> None:
 @pytest.mark.parametrize("count", [1, 8])
 def test_a_client_that_does_not_read_cannot_fill_the_server(scene: Scene, count: int) -> None:
     """A caller sends and sends on its streams, and reads nothing: the server stops reading, and stays as it was."""
-    program = Program.start("sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
+    fixed = ("--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
+    # Room in the queue for one request of each stream: none is to be refused.
+    program = Program.start("sardonyx_server", *fixed, "--queue-rows-max", "200000")
     try:
         address = program.wait_for(r"listening on (\S+:\d+)")[1]
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]

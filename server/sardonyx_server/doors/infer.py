@@ -93,6 +93,7 @@ class InferDoor(grpc.GenericRpcHandler):
 
     async def _stream_infer(self, call: Call, requests: AsyncIterator[bytes], context: Context) -> None:
         """ModelStreamInfer: many requests, answered in their order; one that fails does not end the stream."""
+        call = call._replace(streamed=True)
 
         async def answer(data: bytes) -> bytes:
             record = Record(SPAN_MODEL_STREAM_INFER, start_ns=time.time_ns(), parent=call.parent)
