@@ -166,14 +166,14 @@ async def _run(served: Served, feed: Mapping[str, Array], record: Record, call: 
         raise DeadlineExceeded(f"The deadline passed before the call was run. {_MORE_TIME}")
     asked_ns = time.perf_counter_ns()
     rows, batcher = record.rows, served.batcher
-    if rows <= batcher.short_rows_max and call.streamed:
-        # Less lies between the requests of streams: what they would share costs no more than to wait for company.
-        ran = batcher.turns.run_now(feed)
-    elif rows <= batcher.short_rows_max:
-        ran = await batcher.turns.run(feed, rows, record.prediction_id)
-    else:
+    if rows > batcher.short_rows_max:
         with served:
             ran = await batcher.run(feed, rows, left_s, record.prediction_id)
+    elif not call.streamed and batcher.turns.has_company():
+        ran = await batcher.turns.run(feed, rows, record.prediction_id)
+    else:
+        # Less lies between the requests of a stream: what they would share costs no more than to wait for company.
+        ran = batcher.turns.run_now(feed)
     if left_s is not None and time.perf_counter_ns() - asked_ns > left_s * 1e9:
         # Its caller has learned of that already.
         raise DeadlineExceeded(f"The deadline passed while the call was run. {_MORE_TIME}")

@@ -55,8 +55,15 @@ class Turns:
         self._ran_ns = time.perf_counter_ns()
         return Ran(outputs, 0, self._ran_ns - started_ns)
 
+    def has_company(self) -> bool:
+        """Whether a request that comes now should wait for others, in ``run``; else ``run_now`` is for it."""
+        if self._open is not None or self._busy:
+            return True
+        self._busy = time.perf_counter_ns() - self._ran_ns < NEAR_NS
+        return self._busy
+
     async def run(self, feed: Mapping[str, Array], rows: int, prediction_id: str) -> Ran:
-        """The answers to some rows: at once, or in the loop's next turn with those that came in this one.
+        """The answers to some rows, in the loop's next turn, with those that came in this one.
 
         Whoever is cancelled meanwhile is not run.
 
@@ -65,15 +72,10 @@ class Turns:
             rows: how many rows it holds.
             prediction_id: told to those who share the run.
         """
-        now_ns = time.perf_counter_ns()
         meeting = self._open
-        if meeting is None:
-            self._busy = self._busy or now_ns - self._ran_ns < NEAR_NS
-            if not self._busy:
-                return self.run_now(feed)
         if meeting is None or meeting.rows + rows > self._rows_max:
             meeting = self._open = _Meeting()
-        asked = _Asked(feed, rows, prediction_id, now_ns)
+        asked = _Asked(feed, rows, prediction_id)
         meeting.join(asked)
         try:
             await asyncio.sleep(0)
@@ -143,11 +145,11 @@ class _Asked:
 
     __slots__ = ("answer", "asked_ns", "feed", "prediction_id", "rows")
 
-    def __init__(self, feed: Mapping[str, Array], rows: int, prediction_id: str, asked_ns: int) -> None:
+    def __init__(self, feed: Mapping[str, Array], rows: int, prediction_id: str) -> None:
         self.feed = feed
         self.rows = rows
         self.prediction_id = prediction_id
-        self.asked_ns = asked_ns
+        self.asked_ns = time.perf_counter_ns()
         self.answer: Ran | Exception | None = None
 
     def result(self) -> Ran:

@@ -42,6 +42,8 @@ def turns_of(session: Session, rows_max: int = 100) -> Turns:
 
 async def ask(turns: Turns, numbers: Sequence[int], prediction_id: str = "") -> Ran:
     """One caller."""
+    if not turns.has_company():
+        return turns.run_now(feed_of(numbers))
     return await turns.run(feed_of(numbers), len(numbers), prediction_id)
 
 
