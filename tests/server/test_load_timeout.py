@@ -43,6 +43,8 @@ ENDLESS: Final = "endless"
 ROW: Final = array_of(41, rows=1)
 #: Long enough for a good version to be loaded on a busy machine.
 SOON: Final = ("--load-timeout-s", "8", "--poll-interval-s", "0.05")
+#: So long that what is loaded meanwhile had no place of theirs.
+LATE: Final = ("--load-timeout-s", "600", "--poll-interval-s", "0.05")
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_an_endless_graph_fails_in_time(registry: Path) -> None:
 
 def test_many_endless_graphs_hold_no_promote_up(registry: Path) -> None:
     """The registry is followed while as many as are loaded at once never end, and then what is good is loaded."""
-    with running_server(registry, *ALONE, *SOON) as address, grpc.insecure_channel(address) as channel:
+    with running_server(registry, *ALONE, *LATE) as address, grpc.insecure_channel(address) as channel:
         wait_until(lambda: answers(channel, regressor_request(ROW, model=GOOD)), "the good version answers")
         for number in range(LOADS_MAX):
             promote_endless(registry, f"{ENDLESS}-{number}")

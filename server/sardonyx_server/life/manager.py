@@ -34,6 +34,8 @@ RETRY_DELAY_S_MAX: Final = 60.0
 #: How many versions are loaded at once: while some wait for the store others are built, and each takes its graph's
 #: bytes several times over.
 LOADS_MAX: Final = 8
+#: So long a load is one of them. What takes longer may never end, and eight of that kind would hold up all others.
+SLOT_S: Final = 5.0
 
 
 class Manager:
@@ -151,12 +153,8 @@ class Manager:
         async with self._slots:
             started, stop = time.monotonic(), Stop()
             loading = self._begun(model, version, stop)
-            try:
-                await asyncio.wait((loading,), timeout=self._load_timeout_s)
-            except asyncio.CancelledError:
-                stop.tell()
-                loading.cancel()
-                raise
+            await self._wait(loading, stop, min(SLOT_S, self._load_timeout_s))
+        await self._wait(loading, stop, started + self._load_timeout_s - time.monotonic())
         if loading.done():
             self._end_load(model, version, loading, time.monotonic() - started)
             return
@@ -169,6 +167,15 @@ class Manager:
             await loading
         if error.may_pass:
             self._retry(model, version)
+
+    async def _wait(self, loading: asyncio.Future[Loaded], stop: Stop, seconds: float) -> None:
+        """Wait for a load; where the server ends meanwhile, so does the load."""
+        try:
+            await asyncio.wait((loading,), timeout=max(0.0, seconds))
+        except asyncio.CancelledError:
+            stop.tell()
+            loading.cancel()
+            raise
 
     def _begun(self, model: Model, version: Version, stop: Stop) -> asyncio.Future[Loaded]:
         """A load in a thread of its own."""
