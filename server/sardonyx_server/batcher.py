@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded, Violation
 from sardonyx_server import sharing
-from sardonyx_server.runs import Ran, divided, joined
-from sardonyx_server.telemetry.record import Batch
+from sardonyx_server.runs import Asked, Ran, divided, joined
 from sardonyx_server.turns import Turns
 
 if TYPE_CHECKING:
@@ -93,10 +92,10 @@ class Batcher:
     """Runs one version's session.
 
     Short runs take place on the event loop (``turns``). Longer ones take place in threads, ``runs_max`` at once; what
-    arrives meanwhile waits, and goes together as soon as a run ends. A request leaves the queue exactly
-    once: with its own rows' answers, with its own error, late, or cancelled by its caller. None of the others in its
-    run is harmed: late and cancelled ones are left out before the run, and where a shared run fails each of its
-    requests is run again on its own, so that only the one at fault fails.
+    arrives meanwhile waits, and goes together as soon as a run ends. A request leaves the queue exactly once: with its
+    own rows' answers, with its own error, late, or cancelled by its caller. None of the others in its run is harmed:
+    late and cancelled ones are left out before the run, and where a shared run fails each of its requests is run again
+    on its own, so that only the one at fault fails.
 
     Everything but the runs themselves happens on the event loop, so nothing here needs a lock.
 
@@ -200,11 +199,11 @@ class Batcher:
         rows = sum(waiting.rows for waiting in batch)
         started_ns = time.perf_counter_ns()
         try:
-            outputs = await self._outputs(joined([waiting.feed for waiting in batch]), rows)
+            outputs = await self._outputs(joined(batch), rows)
         except Exception as error:  # whatever a runtime raises: it is the callers' answer
             await self._separate(batch, error)
         else:
-            self._resolve(batch, rows, outputs, started_ns, time.perf_counter_ns() - started_ns)
+            self._resolve(batch, outputs, started_ns, time.perf_counter_ns() - started_ns)
         finally:
             self._queue.leave(rows)
 
@@ -213,16 +212,10 @@ class Batcher:
             return self._session.run(feed)
         return await self._queue.run(lambda: self._session.run(feed))
 
-    def _resolve(
-        self, batch: Sequence[_Waiting], rows: int, outputs: Sequence[Array], started_ns: int, run_ns: int
-    ) -> None:
+    def _resolve(self, batch: Sequence[_Waiting], outputs: Sequence[Array], started_ns: int, run_ns: int) -> None:
         """Give each request its own rows' answers."""
-        if len(batch) == 1:
-            batch[0].succeed(Ran(outputs, started_ns - batch[0].asked_ns, run_ns))
-            return
-        shared = Batch.of(rows, [waiting.prediction_id for waiting in batch])
-        for waiting, own in zip(batch, divided(outputs, [waiting.rows for waiting in batch]), strict=True):
-            waiting.succeed(Ran(own, started_ns - waiting.asked_ns, run_ns, shared))
+        for waiting, ran in zip(batch, divided(batch, outputs, started_ns, run_ns), strict=True):
+            waiting.succeed(ran)
 
     async def _separate(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """A run failed: whose fault it is shows when each request is run on its own."""
@@ -242,16 +235,13 @@ class Batcher:
                 waiting.succeed(Ran(outputs, started_ns - waiting.asked_ns, time.perf_counter_ns() - started_ns))
 
 
-class _Waiting:
+class _Waiting(Asked):
     """One request, from the moment it is admitted until it is resolved."""
 
-    __slots__ = ("_expires_ns", "answer", "asked_ns", "feed", "prediction_id", "rows")
+    __slots__ = ("_expires_ns", "answer")
 
     def __init__(self, feed: Mapping[str, Array], rows: int, deadline_s: float | None, prediction_id: str) -> None:
-        self.feed = feed
-        self.rows = rows
-        self.prediction_id = prediction_id
-        self.asked_ns = time.perf_counter_ns()
+        super().__init__(feed, rows, prediction_id)
         self._expires_ns = None if deadline_s is None else self.asked_ns + int(deadline_s * 1e9)
         self.answer: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy.typing as npt
 
-from sardonyx_server.runs import Ran, divided, joined
-from sardonyx_server.telemetry.record import Batch
+from sardonyx_server.runs import Asked, Ran, divided, joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,13 +99,11 @@ class Turns:
 
     def _run_together(self, meeting: _Meeting) -> None:
         started_ns = time.perf_counter_ns()
-        outputs = self._session.run(joined([asked.feed for asked in meeting.asked]))
+        outputs = self._session.run(joined(meeting.asked))
         self._ran_ns = time.perf_counter_ns()
-        run_ns = self._ran_ns - started_ns
-        shared = Batch.of(meeting.rows, [asked.prediction_id for asked in meeting.asked]) if self._busy else None
-        parts = divided(outputs, [asked.rows for asked in meeting.asked])
-        for asked, own in zip(meeting.asked, parts, strict=True):
-            asked.answer = Ran(own, started_ns - asked.asked_ns, run_ns, shared)
+        answers = divided(meeting.asked, outputs, started_ns, self._ran_ns - started_ns)
+        for asked, answer in zip(meeting.asked, answers, strict=True):
+            asked.answer = answer
 
     def _run_alone(self, asked: _Asked) -> Ran | Exception:
         try:
@@ -140,16 +137,13 @@ class _Meeting:
         self.rows -= asked.rows
 
 
-class _Asked:
+class _Asked(Asked):
     """One request, and its answer once there is one."""
 
-    __slots__ = ("answer", "asked_ns", "feed", "prediction_id", "rows")
+    __slots__ = ("answer",)
 
     def __init__(self, feed: Mapping[str, Array], rows: int, prediction_id: str) -> None:
-        self.feed = feed
-        self.rows = rows
-        self.prediction_id = prediction_id
-        self.asked_ns = time.perf_counter_ns()
+        super().__init__(feed, rows, prediction_id)
         self.answer: Ran | Exception | None = None
 
     def result(self) -> Ran:

@@ -84,7 +84,6 @@ class InferDoor(grpc.GenericRpcHandler):
         try:
             answer = await self._predictor.answer(InferQuestion, data, call, context, record)
         except SardonyxError as error:
-            del data
             await refuse(context, error)
             return b""
         if call.wants_timing:
