@@ -107,7 +107,7 @@ MEANINGS: Final[dict[str, str]] = {
     OUTPUT_VALUES: "predicted values, row-major",
     OUTPUT_ROWS: f"rows that the output arrays hold: at most {OUTPUT_ROWS_MAX}",
     BATCH_ID: "the run that answered, where several requests shared it: equal in all of them (16 hex digits)",
-    BATCH_ROWS: "rows of that run (integer)",
+    BATCH_ROWS: "rows of that run (integer); a caller that left during it has no batch in its span",
     BATCH_REQUESTS: "requests of that run (integer)",
     BATCH_PREDICTION_IDS: f"the prediction ids of that run, at most {BATCH_IDS_MAX}",
     WEIGHT: "how many predictions this span stands for; absent means 1 (double)",
