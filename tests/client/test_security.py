@@ -116,6 +116,7 @@ def test_a_token_may_come_with_the_call(
         (new_token(), REGRESSOR, ROW, Unauthenticated),
         (BOOKING, CLASSIFIER, frame_of(1, 1), PermissionDenied),
     ],
+    ids=["no token", "another's token", "another model"],
 )
 def test_who_may_not_is_told_so(
     guarded: str,
@@ -150,6 +151,7 @@ def test_nobody_talks_to_a_stranger(guarded: str, authority: trustme.CA, pair: t
         ("127.0.0.1:1", {"token": f"{BOOKING}\n"}, "token"),
         ("127.0.0.1:1", {"token": ""}, "token"),
     ],
+    ids=["elsewhere", "one of two elsewhere", "a line's end", "empty"],
 )
 def test_a_token_that_others_could_read_is_not_sent(
     kind: Any, address: str, options: dict[str, Any], name: str

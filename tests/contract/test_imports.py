@@ -70,7 +70,7 @@ BARE = {"sardonyx", "grpc", "google", "numpy", "obstore", "click", "onnxruntime"
 def test_the_contract_needs_a_bare_install_only() -> None:
     """The contract and the client import nothing of an extra but obstore, click and ONNX Runtime.
 
-    Only the registry's store needs the first, only what all three command lines share the second, and the third is for
+    Only the registry's stores need the first, only what all three command lines share the second, and the third is for
     the programs that run graphs.
     """
     allowed = BARE | set(sys.stdlib_module_names)
@@ -81,7 +81,7 @@ def test_the_contract_needs_a_bare_install_only() -> None:
 
     # DataFrames are taken where the caller has pandas: the import is the caller's own.
     assert {file: names for file, names in found.items() if names - {"pandas"}} == {}
-    assert needing("obstore") == ["protos/sardonyx/registry/store.py"]
+    assert needing("obstore") == [f"protos/sardonyx/registry/{name}.py" for name in ("directory", "location", "store")]
     assert needing("click") == ["protos/sardonyx/command_line.py"]
     assert needing("onnxruntime") == [RUNTIME]
 

@@ -210,7 +210,11 @@ def test_nothing_else_answers_without_a_token(guarded: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*INFERS, *READS])
-@pytest.mark.parametrize("token", [new_token(), EXPIRED, "", BOOKING[:-1], BOOKING + "x", BOOKING.upper()])
+@pytest.mark.parametrize(
+    "token",
+    [new_token(), EXPIRED, "", BOOKING[:-1], BOOKING + "x", BOOKING.upper()],
+    ids=["unknown", "expired", "empty", "shortened", "lengthened", "in capitals"],
+)
 def test_a_token_that_is_none(guarded: str, name: str, token: str) -> None:
     """Unknown, expired, empty, shortened, lengthened or changed in case: UNAUTHENTICATED, without the token's text."""
     with grpc.insecure_channel(guarded) as plain:
@@ -219,7 +223,11 @@ def test_a_token_that_is_none(guarded: str, name: str, token: str) -> None:
     assert not token or token not in failure.message
 
 
-@pytest.mark.parametrize("authorization", [BOOKING, f"Basic {BOOKING}", "Bearer", "bearer:", "x"])
+@pytest.mark.parametrize(
+    "authorization",
+    [BOOKING, f"Basic {BOOKING}", "Bearer", "bearer:", "x"],
+    ids=["a token alone", "Basic", "Bearer alone", "a colon", "another word"],
+)
 def test_another_scheme_is_named(guarded: str, authorization: str) -> None:
     """What is no bearer token is UNAUTHENTICATED, and the message shows the form."""
     with grpc.insecure_channel(guarded) as plain:

@@ -20,8 +20,8 @@ from sardonyx.errors import (
     VersionNotFound,
 )
 from sardonyx.names import check_model_name
+from sardonyx.registry.location import open_store
 from sardonyx.registry.routes import Routes, fold
-from sardonyx.registry.store import Store
 from sardonyx.registry.v1.event_pb2 import Event
 from sardonyx.registry.v1.manifest_pb2 import Artifact, Manifest
 from sardonyx.registry.v1.settings_pb2 import Settings
@@ -68,8 +68,8 @@ class Registry:
     """
 
     def __init__(self, location: str | PathLike[str], *, create: bool = False) -> None:
-        self._store = Store(location, create=create)
-        self.location = self._store.location
+        self.location = str(location)
+        self._store = open_store(self.location, create=create)
 
     def settings(self) -> Settings:
         """What holds for all models; as a registry begins, where nothing was settled."""
@@ -214,7 +214,7 @@ class Registry:
         """The events behind those that are known, and the digest of the last."""
         folder, after = f"{self._path_of(model)}/events", known.routes.sequence
         # The last event that is known is read too: by its digest the log is the one that was read.
-        found = self._store.names(folder, after=_name(after - 1) if after > 1 else None)
+        found = self._store.names(folder, after=_name(after - 1) if after > 1 else "")
         # A file of another name that lies beside them is no part of the log, whatever it is.
         names = [name for name in found if _EVENT.fullmatch(name)]
         if after and not names:
