@@ -9,10 +9,16 @@ Nouns in the order in which a model meets them: ``source`` (the model and its da
 ``stubs`` writes what those callers compile.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from sardonyx_exporter.acts import canary, promote, retire, retire_major, rollback, shadow
 from sardonyx_exporter.errors import ConversionFailed, ExportRefused, ParityFailed, SourceRefused
-from sardonyx_exporter.exporting import ExportResult, export
 from sardonyx_exporter.stubs import write_stubs, write_stubs_of_server
+
+if TYPE_CHECKING:
+    from sardonyx_exporter.exporting import ExportResult, export
 
 __all__ = [
     "ConversionFailed",
@@ -30,3 +36,12 @@ __all__ = [
     "write_stubs",
     "write_stubs_of_server",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """What exports a model, when it is asked for: nothing else needs scikit-learn and pandas, which take a second."""
+    if name not in {"ExportResult", "export"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sardonyx_exporter import exporting
+
+    return getattr(exporting, name)

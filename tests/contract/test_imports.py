@@ -96,10 +96,19 @@ def test_onnx_runtime_is_imported_in_one_place() -> None:
 HEAVY = ["onnxruntime", "onnx", "skl2onnx", "sklearn", "pandas", "duckdb", "obstore", "click", "plotly", "starlette"]
 
 
+def loaded_by(module: str) -> set[str]:
+    """Which heavy packages a module's import loads."""
+    program = f"import {module}, sys; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
+
 @pytest.mark.parametrize("module", ["sardonyx", "sardonyx.client", "sardonyx.status", "sardonyx.telemetry"])
 def test_a_client_loads_nothing_heavy(module: str) -> None:
     """Importing the client loads no package of an extra."""
-    program = f"import {module}, sys; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert loaded_by(module) == set()
 
-    assert done.stdout == "[]\n", done.stderr
+
+def test_a_command_waits_for_no_scikit_learn() -> None:
+    """The exporter's command line begins with what all of its commands need; only ``export`` loads the rest."""
+    assert loaded_by("sardonyx_exporter.app") == {"click", "obstore"}

@@ -11,8 +11,6 @@ from rich.console import Console
 from sardonyx.errors import ModelNotFound, SardonyxError
 from sardonyx.registry import Registry
 from sardonyx_exporter.commands import options
-from sardonyx_exporter.exporting import export
-from sardonyx_exporter.files import read_holdout, read_model
 from sardonyx_exporter.progress import on_console
 from sardonyx_exporter.views import versions as views
 
@@ -66,6 +64,10 @@ def export_command(
 
     Loading MODEL runs code that is in it: export only files that you trust.
     """
+    # Here and not above: they take a second, and no other command needs them.
+    from sardonyx_exporter.exporting import export
+    from sardonyx_exporter.files import read_holdout, read_model
+
     console = Console(stderr=True)
     stated: dict[str, Any] = {
         "ranges": {name: options.bounds(text) for name, text in options.pairs(ranges)},
