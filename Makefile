@@ -18,8 +18,8 @@ help: ## Print this help
 demo: .venv/demo ## The whole life of a model on real data; ONCE=1 ends by itself, otherwise Ctrl-C
 	@$(BIN)/python examples/flights/demo.py $(if $(ONCE),--once)
 
-test: .venv/dev ## All tests; some need a Chromium or Node, and are skipped without
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/dev ## All tests; some need a Chromium or Node, and are skipped without; ARGS="-n 0 FILE" for one
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: .venv/dev ## ruff, mypy --strict and the proto checks
 	@$(BIN)/ruff check .

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import from_url
@@ -65,7 +64,7 @@ def _folder(location: str) -> Path:
                 f"The registry's location {location!r} names no directory of this host. Write {_FILE}/path/to/it, or"
                 " the path alone."
             )
-        return Path(url2pathname(url.path))
+        return Path(unquote(url.path))
     try:
         return Path(location).expanduser()
     except RuntimeError:
