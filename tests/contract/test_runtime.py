@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SWITCH = "ORT_DISABLE_TELEMETRY"
 LOADING = {
     "the contract": "import sardonyx.onnx.runtime",
-    "the exporter": "import sardonyx_exporter",
+    "the exporter": "from sardonyx_exporter import export",
     "a worker": "import sardonyx_server.worker",
     "a check": "import sardonyx_server.check",
     "a supervisor": "from sardonyx_server.config import parse_providers; parse_providers('CPUExecutionProvider,' * 2)",
