@@ -103,6 +103,12 @@ def test_a_folder_has_one_package(registry: str, tmp_path: Path) -> None:
             write_stubs("flight-delay", registry=registry, folder=tmp_path)
         assert (tmp_path / "pyproject.toml").read_text() == own
     write_stubs("json", registry=registry, folder=tmp_path, language="proto")
+    described = tmp_path / "described"
+    described.mkdir()
+    (described / "README.md").write_text("mine")
+    with pytest.raises(RuleBroken, match=r"described' has a README\.md already\. Give 'acme-models-flight-delay-v1' a"):
+        write_stubs("flight-delay", registry=registry, folder=described)
+    assert [each.name for each in described.iterdir()] == ["README.md"]
 
 
 def test_the_command_line_says_what_it_wrote(registry: str, tmp_path: Path) -> None:

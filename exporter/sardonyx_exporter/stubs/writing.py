@@ -143,18 +143,23 @@ def choose(registry: Registry, name: str, major: int | None) -> Manifest:
 
 def _check_own(folder: Path, described: Described) -> None:
     """A folder has one package: another's description would be lost, and with it what pip installs of it."""
+    name = python.distribution(described)
     try:
         found = repr(tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
     except FileNotFoundError:
+        if (folder / "README.md").exists():
+            raise _not_its_own(folder, "README.md already", name) from None
         return
     except (OSError, KeyError, TypeError, ValueError):
         found = "another project"
-    name = python.distribution(described)
     if found != repr(name):
-        raise RuleBroken(
-            f"{str(folder)!r} has a pyproject.toml already, of {found}. Give {name!r} a folder of its"
-            f" own, such as {str(folder / name)!r}."
-        )
+        raise _not_its_own(folder, f"pyproject.toml already, of {found}", name)
+
+
+def _not_its_own(folder: Path, found: str, name: str) -> RuleBroken:
+    return RuleBroken(
+        f"{str(folder)!r} has a {found}. Give {name!r} a folder of its own, such as {str(folder / name)!r}."
+    )
 
 
 def _check_importable(package: str) -> None:
