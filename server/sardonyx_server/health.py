@@ -19,6 +19,7 @@ TIMEOUT_S: Final = 2.0
 _ALPN: Final = "h2"
 #: Where a server that listens on every address of a host is called from the host itself.
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound there
+_SAY_IT_ALIKE: Final = "Give --tls-cert and --tls-client-ca here as the server has them: both, one, or none."
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -38,6 +39,8 @@ def ask(config: Config) -> str:
     Raises:
         Unhealthy: it is not.
     """
+    if config.port == 0:
+        raise Unhealthy("At port 0 nobody listens: the server took a free one, and says which. Give it with --listen.")
     address = Address(_ANY.get(config.host, config.host), config.port)
     try:
         return asyncio.run(asyncio.wait_for(_ask(config, address), TIMEOUT_S))
@@ -45,9 +48,13 @@ def ask(config: Config) -> str:
         raise Unhealthy(f"{address} does not answer within {TIMEOUT_S:g} s.") from None
     except ConnectionRefusedError:
         raise Unhealthy(f"{address} cannot be reached: nothing listens there.") from None
+    except ssl.SSLError:
+        raise Unhealthy(f"{address} does not speak TLS. {_SAY_IT_ALIKE}") from None
     except OSError as error:
         raise Unhealthy(f"{address} cannot be reached: {error.strerror or error}.") from None
     except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            raise Unhealthy(f"{address} ends the connection without an answer. {_SAY_IT_ALIKE}") from None
         raise Unhealthy(f"{address} has no answer: {error.code().name}: {error.details()}") from None
 
 

@@ -109,9 +109,16 @@ def test_a_server_that_drains_does_not_serve(scene: Scene, tmp_path: Path, kind:
         assert program.stop() == 0, "".join(program.lines)
 
 
-@pytest.mark.parametrize(("kind", "told"), [("plain", "tls"), ("tls", "plain")])
-def test_a_server_of_another_configuration(scene: Scene, tmp_path: Path, kind: str, told: str) -> None:
-    """What does not speak as the configuration says is 1, with a sentence."""
+@pytest.mark.parametrize(
+    ("kind", "told", "found"),
+    [
+        ("plain", "tls", "does not speak TLS"),
+        ("tls", "plain", "ends the connection without an answer"),
+        ("mutual", "tls", "ends the connection without an answer"),
+    ],
+)
+def test_a_server_of_another_configuration(scene: Scene, tmp_path: Path, kind: str, told: str, found: str) -> None:
+    """What does not speak as the configuration says is 1, with what to say instead."""
     settings, _ = settings_of(kind, tmp_path)
     others, _ = settings_of(told, tmp_path)
     fixed = ("--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
@@ -120,7 +127,7 @@ def test_a_server_of_another_configuration(scene: Scene, tmp_path: Path, kind: s
         listen = f"127.0.0.1:{program.wait_for(LISTENING)[1]}"
         done = asked(**environment_of(scene, listen, **others))
         assert (done.returncode, done.stdout) == (1, "")
-        assert re.fullmatch(r"Error: \S+ (cannot be reached|has no answer): .+\n", done.stderr)
+        assert re.fullmatch(rf"Error: \S+ {found}\. Give --tls-cert and --tls-client-ca here as .+\n", done.stderr)
     finally:
         assert program.stop() == 0, "".join(program.lines)
 
@@ -133,6 +140,13 @@ def test_what_listens_in_silence(scene: Scene, tmp_path: Path, told: str) -> Non
         done = asked(**environment_of(scene, f"127.0.0.1:{silent.getsockname()[1]}", **settings))
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"Error: \S+ does not answer within 2 s\.\n", done.stderr)
+
+
+def test_a_port_that_is_none(scene: Scene) -> None:
+    """A server that took any free port is asked at the one it took."""
+    done = asked(**environment_of(scene, "127.0.0.1:0"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "At port 0 nobody listens" in done.stderr
 
 
 def test_the_image_asks_its_own_server() -> None:
