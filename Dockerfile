@@ -45,7 +45,7 @@ ENV SARDONYX_DATA=/data SARDONYX_OTLP=0.0.0.0:4317 SARDONYX_WEB=0.0.0.0:8080
 VOLUME ["/data"]
 EXPOSE 4317 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-  CMD ["/opt/sardonyx/bin/python", "-c", "import grpc, sys; from grpc_health.v1 import health_pb2 as h, health_pb2_grpc as g; sys.exit(g.HealthStub(grpc.insecure_channel('127.0.0.1:4317')).Check(h.HealthCheckRequest(), timeout=2).status != 1)"]
+  CMD ["/opt/sardonyx/bin/python", "-c", "import grpc, os, sys; from grpc_health.v1 import health_pb2 as h, health_pb2_grpc as g; sys.exit(g.HealthStub(grpc.insecure_channel('127.0.0.1:' + os.environ['SARDONYX_OTLP'].rpartition(':')[2])).Check(h.HealthCheckRequest(), timeout=2).status != 1)"]
 ENTRYPOINT ["sardonyx-monitor"]
 
 FROM runtime AS server
