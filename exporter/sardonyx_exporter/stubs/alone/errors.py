@@ -215,8 +215,8 @@ _CAUSES: Final = {
         "the credentials cannot be used. Each part is to be PEM with whole certificates."
     ),
     "[Cc]onnection refused": (
-        "nothing listens there, or not at the last of the addresses that its name stands for. Check that the server runs,"
-        " and its host and port. A number, such as 127.0.0.1 for localhost, tells what is wrong at that address."
+        "nothing listens there. Check that the server runs, and its host and port. Of a name, such as localhost, this"
+        " is about one address: call a number, such as 127.0.0.1, to hear of another."
     ),
     "No such file": "there is no such socket. Check the path, and that the server runs.",
     "resolving|resolution": "its host is not found. Check how it is written, and this machine's name servers.",
