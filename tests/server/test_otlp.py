@@ -280,6 +280,19 @@ def test_a_shared_request_links_to_each_callers_span() -> None:
     assert int.from_bytes(span.trace_id, "big") > 2
 
 
+def test_a_run_is_said_whatever_the_lengths_of_its_ids() -> None:
+    """Runs are written from a form: no length, count or id is taken for a part of it, per cent signs neither."""
+    for number in range(300):
+        ids = ["%" * number, "é" * (number // 2), *("%b", "")[: number % 3]]
+        batch = Batch(f"{number:016x}", number, ids)
+        (span,) = write([Record(METHODS[0], code="OK", batch=batch)])
+        found = attributes_of(span.attributes)
+        assert found[telemetry.BATCH_ID] == batch.id
+        assert found[telemetry.BATCH_ROWS] == number
+        assert found[telemetry.BATCH_REQUESTS] == len(ids)
+        assert found[telemetry.BATCH_PREDICTION_IDS] == ids
+
+
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 

@@ -50,7 +50,7 @@ class Form:
 
     def copies(self, count: int) -> Array:
         """So many messages one after the other, their places as fields to be filled."""
-        return np.frombuffer(bytearray(self.written * count), dtype=self._dtype)
+        return np.frombuffer(bytearray(self.written) * count, dtype=self._dtype)
 
     @cached_property
     def _dtype(self) -> np.dtype[Any]:

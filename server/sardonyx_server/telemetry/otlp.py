@@ -77,11 +77,11 @@ def array_value(values: Array) -> bytes:
 
 def texts_value(texts: Iterable[str]) -> bytes:
     """AnyValue.array_value of texts that hardly repeat, such as ids: 64 of them take 10 µs."""
-    return delimited(b"\x2a", b"".join([_before_text(len(text)) + text for text in map(str.encode, texts)]))
+    return delimited(b"\x2a", b"".join([before_text(len(text)) + text for text in map(str.encode, texts)]))
 
 
 @lru_cache(maxsize=1024)
-def _before_text(length: int) -> bytes:
+def before_text(length: int) -> bytes:
     """An element of an ArrayValue that holds a text of so many bytes, without the text."""
     return delimited(b"\x0a", delimited(b"\x0a", bytes(length)))[: -length or None]
 

@@ -13,7 +13,15 @@ import numpy.typing as npt
 from sardonyx import telemetry as names
 from sardonyx.protobuf import delimited
 from sardonyx_server.telemetry.form import Form
-from sardonyx_server.telemetry.otlp import attribute, int_value, key, keyed, padded_varints, text_value, texts_value
+from sardonyx_server.telemetry.otlp import (
+    attribute,
+    before_text,
+    int_value,
+    key,
+    keyed,
+    padded_varints,
+    text_value,
+)
 
 if TYPE_CHECKING:
     from sardonyx.address import Address
@@ -146,15 +154,21 @@ class SharedRuns:
 
 
 def _shared_run(batch: Batch) -> bytes:
-    ids = batch.prediction_ids
-    return b"".join(
-        (
-            keyed(_BATCH_ID, text_value(batch.id)),
-            count_of(_BATCH_ROWS, batch.rows),
-            count_of(_BATCH_REQUESTS, len(ids)),
-            keyed(_BATCH_PREDICTION_IDS, texts_value(ids[: names.BATCH_IDS_MAX])),
-        )
-    )
+    texts = [each.encode() for each in (batch.id, *batch.prediction_ids[: names.BATCH_IDS_MAX])]
+    return _run_form(batch.rows, len(batch.prediction_ids), *map(len, texts)) % tuple(texts)
+
+
+@lru_cache(maxsize=1024)
+def _run_form(rows: int, requests: int, id_bytes: int, *prediction_id_bytes: int) -> bytes:
+    """What runs have in common whose counts are equal, and the lengths of whose ids are: bytes to be formatted."""
+    before_ids = list(map(before_text, prediction_id_bytes))
+    content = bytes(sum(map(len, before_ids)) + sum(prediction_id_bytes))
+    ids = keyed(_BATCH_PREDICTION_IDS, delimited(b"\x2a", content))
+    counts = count_of(_BATCH_ROWS, rows) + count_of(_BATCH_REQUESTS, requests)
+    before_id = keyed(_BATCH_ID, delimited(b"\x0a", bytes(id_bytes)))[: -id_bytes or None]
+    constant = (before_id, counts + ids[: -len(content) or None], *before_ids)
+    first, second, *others = (part.replace(b"%", b"%%") for part in constant)
+    return first + b"%b" + second + b"".join(other + b"%b" for other in others)
 
 
 @lru_cache(maxsize=1024)
