@@ -143,7 +143,8 @@ def test_what_ended_a_call_is_told_apart(scene: Scene) -> None:
         grpc.insecure_channel(address) as channel,
     ):
         wait_until(lambda: answers(channel, number_request(SLOW, 10)), "the model answers")
-        assert failure_of(lambda: infer(channel, long, timeout_s=0.05)).code is grpc.StatusCode.DEADLINE_EXCEEDED
+        # Time to arrive, on a busy machine too: a call that gRPC ends before it has its message is not counted.
+        assert failure_of(lambda: infer(channel, long, timeout_s=0.5)).code is grpc.StatusCode.DEADLINE_EXCEEDED
         wait_until(lambda: counted("DEADLINE_EXCEEDED") == 1, "the late call is counted")
         call = infer_later(channel, long)
         wait_until(lambda: total(scrape(port), "sardonyx_queue_rows") > 0, "the next call is under way")
