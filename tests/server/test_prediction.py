@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -89,6 +90,26 @@ def test_whose_time_passes_during_the_run_counts_as_late(scene: Scene) -> None:
     answer, record = ask(scene, number_request(SLOW, LONG), 0.001)
     assert isinstance(answer, DeadlineExceeded)
     assert (record.code, record.outputs) == ("DEADLINE_EXCEEDED", None)
+
+
+@pytest.mark.parametrize(
+    ("left_s", "after_s", "code"),
+    [(None, 0.05, "CANCELLED"), (60.0, 0.05, "CANCELLED"), (0.4, 0.38, "DEADLINE_EXCEEDED")],
+)
+def test_who_leaves_when_the_time_is_up_was_late(scene: Scene, left_s: float | None, after_s: float, code: str) -> None:
+    """Callers cancel when their own clocks have run out, a moment before the server's: that counts as late."""
+    request, record = number_request(SLOW, LONG), Record("ModelInfer")
+
+    async def leave() -> None:
+        context = cast("Any", Caller(left_s))
+        predictor = predictor_of(scene, SLOW)
+        call = predictor.answer(InferQuestion, request.SerializeToString(), PLAIN, context, record)
+        # On a busy machine the server's clock may be the first.
+        with contextlib.suppress(TimeoutError, DeadlineExceeded):
+            await asyncio.wait_for(call, after_s)
+
+    asyncio.run(leave())
+    assert record.code == code
 
 
 @pytest.mark.parametrize(("model", "selector"), [("nobody", ""), (LOOKUP, "7")])
