@@ -45,3 +45,8 @@ def __getattr__(name: str) -> object:
     from sardonyx_exporter import exporting
 
     return getattr(exporting, name)
+
+
+def __dir__() -> list[str]:
+    """What there is, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -112,3 +112,12 @@ def test_a_client_loads_nothing_heavy(module: str) -> None:
 def test_a_command_waits_for_no_scikit_learn() -> None:
     """The exporter's command line begins with what all of its commands need; only ``export`` loads the rest."""
     assert loaded_by("sardonyx_exporter.app") == {"click", "obstore"}
+
+
+def test_what_is_loaded_later_is_there_to_be_found() -> None:
+    """Help and completion show all that the exporter has, and a name that it has not is an AttributeError."""
+    import sardonyx_exporter
+
+    assert set(sardonyx_exporter.__all__) <= set(dir(sardonyx_exporter))
+    assert all(getattr(sardonyx_exporter, name) for name in sardonyx_exporter.__all__)
+    assert not hasattr(sardonyx_exporter, "nothing")

@@ -654,6 +654,40 @@ def test_a_file_url_of_no_directory_is_refused(location: str) -> None:
         Registry(location)
 
 
+def test_a_registry_that_would_be_gone_at_once_is_refused() -> None:
+    """Memory is no place to publish to, though obstore has such a store."""
+    with pytest.raises(RegistryError, match="ends with this process"):
+        Registry("memory://", create=True)
+
+
+def test_a_link_to_nothing_is_said_to_be_one(tmp_path: Path) -> None:
+    """Readers and writers are told of the link, and nothing is made of it."""
+    link = tmp_path / "current"
+    link.symlink_to(tmp_path / "none")
+    for create in (False, True):
+        with pytest.raises(RegistryMissing, match="is a link to nothing"):
+            Registry(str(link), create=create)
+    assert [each.name for each in tmp_path.iterdir()] == ["current"]
+
+
+def test_a_link_is_followed_to_where_it_leads_now(tmp_path: Path) -> None:
+    """Names and bytes are read, and written, in one place: that of the moment, as deployments by links expect it."""
+    revisions = [tmp_path / name for name in ("first", "second")]
+    for number, revision in enumerate(revisions):
+        _publish(Registry(str(revision), create=True), count=number + 1)
+    link = tmp_path / "current"
+    link.symlink_to(revisions[0])
+    registry = Registry(str(link), create=True)
+    assert registry.versions(MODEL) == [1]
+
+    link.unlink()
+    link.symlink_to(revisions[1])
+
+    assert registry.manifest(MODEL, 2) == Registry(str(revisions[1])).manifest(MODEL, 2)
+    _append(registry, _live(2))
+    assert [len(Registry(str(each)).events(MODEL)) for each in revisions] == [0, 1]
+
+
 def test_a_model_that_lost_its_versions_is_not_told_its_own_name(registry: Registry, tmp_path: Path) -> None:
     """Nobody who asks for what is gone is asked whether they meant it."""
     _publish(registry)

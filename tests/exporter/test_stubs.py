@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from contract.drawn import AWKWARD
-from sardonyx.errors import ModelNotFound, RouteNotFound, RuleBroken
+from sardonyx.errors import ModelNotFound, RouteNotFound, RuleBroken, SardonyxError
 from sardonyx.interface import number_tensors
 from sardonyx.registry import Registry
 from sardonyx.registry.v1 import interface_pb2 as pb
@@ -109,6 +109,17 @@ def test_a_folder_has_one_package(registry: str, tmp_path: Path) -> None:
     with pytest.raises(RuleBroken, match=r"described' has a README\.md already\. Give 'acme-models-flight-delay-v1' a"):
         write_stubs("flight-delay", registry=registry, folder=described)
     assert [each.name for each in described.iterdir()] == ["README.md"]
+
+
+def test_a_file_is_no_folder(registry: str, tmp_path: Path) -> None:
+    """What is a file, or has one on its way, is said to be; a name within the folder that is taken is named."""
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RuleBroken, match="is a file, or leads through one"):
+            write_stubs("flight-delay", registry=registry, folder=folder)
+    (tmp_path / "acme").write_text("in the way")
+    with pytest.raises(SardonyxError, match=r"/acme/?.*' cannot be written"):
+        write_stubs("flight-delay", registry=registry, folder=tmp_path)
 
 
 def test_the_command_line_says_what_it_wrote(registry: str, tmp_path: Path) -> None:

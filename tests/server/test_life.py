@@ -383,6 +383,22 @@ def test_a_restored_registry_changes_nothing_until_a_restart(registry: Path, cha
         assert not get_server(anew).registry.error
 
 
+def test_a_link_that_leads_to_the_next_revision_is_followed(registry: Path) -> None:
+    """A registry that is deployed by switching a link is read where the link leads: a log that goes on is followed."""
+    link, following = registry.with_name("current"), registry.with_name("following")
+    link.symlink_to(registry)
+    with running_server(link, *ALONE, "--poll-interval-s", "0.1") as address, grpc.insecure_channel(address) as channel:
+        wait_until(lambda: answers(channel, regressor_request(ROW, model=MODEL)), "version 1 answers")
+        shutil.copytree(registry, following)
+        second_version(following)
+        promote(MODEL, 2, registry=str(following))
+        switched = registry.with_name("switched")
+        switched.symlink_to(following)
+        switched.replace(link)
+        wait_until(lambda: live_version(channel) == "2", "version 2 answers")
+        assert not get_server(channel).registry.error
+
+
 def test_another_registry_gives_no_version_other_bytes(registry: Path, channel: grpc.Channel, tmp_path: Path) -> None:
     """Where another registry has the same model and number, the old bytes answer; with the former back, all goes on."""
     another = tmp_path / "another"

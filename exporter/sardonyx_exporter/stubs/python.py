@@ -164,7 +164,8 @@ def write_all(files: Mapping[str, str], folder: Path) -> list[str]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(content, encoding="utf-8")
     except OSError as error:
-        raise SardonyxError(f"{str(folder)!r} cannot be written: {error.strerror}. Name another folder.") from None
+        place = error.filename or str(folder)
+        raise SardonyxError(f"{place!r} cannot be written: {error.strerror}. Name another folder.") from None
     return list(files)
 
 

@@ -150,6 +150,8 @@ def _check_own(folder: Path, described: Described) -> None:
         if (folder / "README.md").exists():
             raise _not_its_own(folder, "README.md already", name) from None
         return
+    except NotADirectoryError:
+        raise RuleBroken(f"{str(folder)!r} is a file, or leads through one. Name a folder.") from None
     except (OSError, KeyError, TypeError, ValueError):
         found = "another project"
     if found != repr(name):

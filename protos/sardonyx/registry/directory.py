@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from obstore.store import LocalStore
 
 from sardonyx.errors import RegistryCorrupt
-from sardonyx.registry.store import Store, translated
+from sardonyx.registry.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,13 +32,17 @@ class Directory(Store):
     """
 
     def __init__(self, location: str, folder: Path, *, create: bool) -> None:
-        super().__init__(location, LocalStore(folder, mkdir=create))
+        # Anew each time: obstore follows links once, and by now a link may lead elsewhere, to the next revision.
+        super().__init__(location, partial(LocalStore, folder, mkdir=create))
+        # And at once: whoever cannot write there is to learn it before there is something to write.
+        self._objects()
         self._folder = folder
 
     def get(self, path: str, size_bytes: int | None = None) -> bytes | None:
         """See ``Store.get``."""
-        with translated(self.location, f"read {path}"):
-            self._check_file(path)
+        with self._translated(f"read {path}"):
+            if not self._is_file(path):
+                return None
         return super().get(path, size_bytes)
 
     def _names(self, prefix: str, after: str) -> list[str]:  # noqa: ARG002 - all of them: they are read anyway
@@ -58,15 +63,16 @@ class Directory(Store):
                 f"{self._folder / prefix} should be a folder, and is none. Put back what was there, or export again."
             ) from None
 
-    def _check_file(self, path: str) -> None:
-        """Raise RegistryCorrupt where a file should be and something else is."""
+    def _is_file(self, path: str) -> bool:
+        """Whether there is a file; raises RegistryCorrupt where something else is."""
         place = self._folder / path
         try:
             mode = place.stat().st_mode
         except FileNotFoundError:
-            return
+            return False
         if not stat.S_ISREG(mode):
             raise RegistryCorrupt(f"{place} should be a file, and is none. Put back what was there, or remove it.")
+        return True
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
-from obstore.store import from_url
+from obstore.store import MemoryStore, from_url
 
 from sardonyx.errors import RegistryError, RegistryMissing
 from sardonyx.registry.directory import Directory
 from sardonyx.registry.store import Store, translated
 
 _FILE: Final = "file://"
+#: A request to a bucket that is not answered is given up after 30 s, obstore's own limit, and is not begun again then:
+#: otherwise it would be for three minutes.
+_RETRIES_END_AFTER: Final = timedelta(seconds=10)
+_HINT: Final = (
+    ". Check that the bucket can be reached from here, and that the environment has its credentials, such as"
+    " AWS_ACCESS_KEY_ID."
+)
 
 
 def open_store(location: str, *, create: bool = False) -> Store:
@@ -37,17 +45,26 @@ def open_store(location: str, *, create: bool = False) -> Store:
 
 def _bucket(location: str) -> Store:
     try:
-        return Store(location, from_url(location))
+        objects = from_url(location, retry_config={"retry_timeout": _RETRIES_END_AFTER})
     except (BaseError, OSError, ValueError) as error:
         cause = str(error).split("\n", 1)[0]
         raise RegistryError(
             f"The registry's location {location!r} cannot be opened: {cause}. Give a directory, or a URL such as"
             " s3://bucket/models, gs://bucket/models or az://container/models."
         ) from error
+    if isinstance(objects, MemoryStore):
+        raise RegistryError(
+            f"The registry's location {location!r} ends with this process. Give a directory or a bucket."
+        )
+    return Store(location, lambda: objects, _HINT)
 
 
 def _directory(location: str, *, create: bool) -> Directory:
     folder = _folder(location)
+    if folder.is_symlink() and not folder.exists():
+        raise RegistryMissing(
+            f"The registry's location {location!r} is a link to nothing. Make what it leads to first."
+        )
     if not folder.is_dir() and folder.exists():
         raise RegistryError(f"The registry's location {location!r} is a file. Give a directory.")
     if not folder.is_dir() and not create:
