@@ -165,8 +165,7 @@ def _run_form(rows: int, requests: int, id_bytes: int, *prediction_id_bytes: int
     content = bytes(sum(map(len, before_ids)) + sum(prediction_id_bytes))
     ids = keyed(_BATCH_PREDICTION_IDS, delimited(b"\x2a", content))
     counts = count_of(_BATCH_ROWS, rows) + count_of(_BATCH_REQUESTS, requests)
-    before_id = keyed(_BATCH_ID, delimited(b"\x0a", bytes(id_bytes)))[: -id_bytes or None]
-    constant = (before_id, counts + ids[: -len(content) or None], *before_ids)
+    constant = (before_id(id_bytes, _BATCH_ID), counts + ids[: -len(content) or None], *before_ids)
     first, second, *others = (part.replace(b"%", b"%%") for part in constant)
     return first + b"%b" + second + b"".join(other + b"%b" for other in others)
 
@@ -178,9 +177,9 @@ def caller(name: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def before_id(length: int) -> bytes:
-    """The attribute of a prediction id of so many bytes, without the id."""
-    return keyed(PREDICTION_ID, delimited(b"\x0a", bytes(length)))[: -length or None]
+def before_id(length: int, written_key: bytes = PREDICTION_ID) -> bytes:
+    """The attribute of an id of so many bytes, without the id."""
+    return keyed(written_key, delimited(b"\x0a", bytes(length)))[: -length or None]
 
 
 @lru_cache(maxsize=4096)
