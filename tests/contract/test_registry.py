@@ -660,6 +660,15 @@ def test_a_registry_that_would_be_gone_at_once_is_refused() -> None:
         Registry("memory://", create=True)
 
 
+def test_a_bucket_that_cannot_be_reached_is_told_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store says is followed by what to do, each a sentence that ends once."""
+    for name, value in {"ENDPOINT_URL": "http://127.0.0.1:1", "ALLOW_HTTP": "true", "ACCESS_KEY_ID": "a"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with pytest.raises(RegistryError, match=r"could not list models: .*[^.]\. Check that the bucket can be reached"):
+        Registry("s3://bucket/models").models()
+
+
 def test_a_link_to_nothing_is_said_to_be_one(tmp_path: Path) -> None:
     """Readers and writers are told of the link, and nothing is made of it."""
     link = tmp_path / "current"

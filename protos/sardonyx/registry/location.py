@@ -19,7 +19,7 @@ _FILE: Final = "file://"
 #: otherwise it would be for three minutes.
 _RETRIES_END_AFTER: Final = timedelta(seconds=10)
 _HINT: Final = (
-    ". Check that the bucket can be reached from here, and that the environment has its credentials, such as"
+    "Check that the bucket can be reached from here, and that the environment has its credentials, such as"
     " AWS_ACCESS_KEY_ID."
 )
 

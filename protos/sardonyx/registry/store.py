@@ -95,5 +95,6 @@ def translated(location: str, act: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        cause = str(error).split("\n", 1)[0].rstrip(".")
-        raise RegistryError(f"Registry {location!r}: could not {act}: {cause}{hint and '.' + hint}") from error
+        cause = str(error).split("\n", 1)[0]
+        told = f"{cause.rstrip('.')}. {hint}" if hint else cause
+        raise RegistryError(f"Registry {location!r}: could not {act}: {told}") from error
