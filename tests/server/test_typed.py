@@ -43,6 +43,7 @@ from server.scene import (
     frame_of,
     get_model,
     infer,
+    is_ready,
     regressor_request,
     request_of,
     value_of,
@@ -602,7 +603,8 @@ def test_a_refusal_does_not_say_whether_there_is_such_a_service(scene: Scene, tm
 
     with serving_with(scene, write(tmp_path / "tokens.toml", *entries)) as (_, address):
         with calling(address, ADMIN) as admin:
-            wait_until(lambda: is_answered(admin, scene), "the server answers")
+            # Of a version that still loads there is no service yet.
+            wait_until(lambda: is_ready(admin), "every model answers")
         for method, data in itertools.product(("Predict", "PredictBatch", "Nope", ""), (b"", b"\x0a\xff", b"\x00")):
             with calling(address, BOOKING) as channel:
                 refused = told(channel, missing, method, data)
