@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from sardonyx.errors import RegistryMissing, SardonyxError
+from sardonyx.errors import RegistryError, RegistryMissing, SardonyxError
 from sardonyx.registry import Registry, Routes, fold
 from sardonyx.registry.v1.event_pb2 import Event
 from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, TASK_REGRESSION
@@ -142,7 +142,9 @@ class Snapshot:
 class Catalog:
     """Keeps a snapshot of a registry.
 
-    A registry that does not exist yet is no error of the monitor's: it may be started before the first export.
+    A registry that does not exist yet is no error of the monitor's: it may be started before the first export. What
+    was known of a model stays where nothing is left of it: whoever removes or restores a registry passes through one
+    that is empty.
 
     Args:
         location: a directory or a URL.
@@ -189,15 +191,13 @@ class Catalog:
             return replace(before, error=error.message) if before.read_at else Snapshot()
         except SardonyxError as error:
             return replace(before, error=error.message)
-        models, errors = {}, []
-        for name in names:
+        models, errors = dict(before.models), []
+        for name in sorted({*names, *models}):
             # One model that cannot be read must not hide the others.
             try:
                 models[name] = _read(registry, name, before.models.get(name, Model()))
             except SardonyxError as error:
                 errors.append(error.message)
-                if name in before.models:
-                    models[name] = before.models[name]
         return Snapshot(models, datetime.now(UTC), " ".join(errors))
 
     def _run(self) -> None:
@@ -210,10 +210,20 @@ class Catalog:
 
 
 def _read(registry: Registry, name: str, before: Model) -> Model:
-    """A model now. Manifests never change, and are not read again unless the registry was restored, or replaced."""
+    """A model now. Manifests never change, and are not read again unless the registry was restored, or replaced.
+
+    Raises:
+        RegistryError: the registry cannot be read, or no longer holds what it held.
+    """
+    numbers = registry.versions(name)
     routes, acts = follow(registry.events(name))
+    if (before.versions and not numbers) or (before.acts and not acts):
+        raise RegistryError(
+            f"The registry {registry.location!r} no longer holds model {name!r}, or not its events: what was read of it"
+            " stays. Bring it back, or restart the monitor to see what is there now."
+        )
     versions = dict(before.versions) if acts[: len(before.acts)] == before.acts else {}
-    for number in registry.versions(name):
+    for number in numbers:
         if number not in versions:
             versions[number] = Version.of(registry.manifest(name, number))
     return Model(versions, routes, acts)

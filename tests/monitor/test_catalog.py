@@ -71,3 +71,18 @@ def test_a_stray_folder_hides_no_model(registry: Path) -> None:
     catalog.refresh()
     assert set(catalog.snapshot.models) == {"broken", "sound"}
     assert "No Model" in catalog.snapshot.error
+
+
+@pytest.mark.parametrize("place", ["models", "models/sound", "models/sound/events", "models/sound/versions"])
+def test_what_vanishes_stays_as_it_was_known(registry: Path, place: str) -> None:
+    """A registry that is removed file by file takes nothing along: what was known stays, and the loss is said."""
+    catalog = Catalog(str(registry), interval_s=60)
+    catalog.refresh()
+    before = catalog.snapshot.models
+    (registry / place).rename(registry / "away")
+    catalog.refresh()
+    assert catalog.snapshot.models == before
+    assert "no longer holds model 'sound'" in catalog.snapshot.error
+    (registry / "away").rename(registry / place)
+    catalog.refresh()
+    assert (catalog.snapshot.models, catalog.snapshot.error) == (before, "")
