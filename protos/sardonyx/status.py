@@ -20,6 +20,7 @@ from sardonyx import errors
 
 if TYPE_CHECKING:
     from google.protobuf import any_pb2
+    from google.protobuf.message import Message
 
 DOMAIN: Final = "sardonyx"
 #: Where gRPC carries a google.rpc.Status (gRFC A1's rich error model).
@@ -46,6 +47,9 @@ _RETRY_AFTER_S: Final = 1.0
 _MESSAGE_BYTES_MAX: Final = 1024
 _TEXT_BYTES_MAX: Final = 240
 _LIST_BYTES_MAX: Final = 1200
+
+#: A field with the row that is at fault in it, as ``_bad_request`` writes it.
+_FIELD_OF_ROW: Final = re.compile(r"(?P<field>.*)#(?P<row>[0-9]{1,18})", re.DOTALL)
 
 
 class RpcStatus(NamedTuple):
@@ -87,8 +91,8 @@ def from_rpc(code: grpc.StatusCode, message: str, trailing_metadata: Iterable[An
     make = _MAKERS.get(info.reason) if info.domain == DOMAIN else None
     try:
         error = make(dict(info.metadata), violations, wait_s) if make else _foreign(code, message, wait_s)
-    except (KeyError, ValueError):
-        # Another release, which names its variables otherwise.
+    except (KeyError, ValueError, RecursionError):
+        # Another release, which names or writes its variables otherwise.
         error = _foreign(code, message, wait_s)
     # The server's own sentence, word for word: it may be of a later release than this client.
     error.args = (message,)
@@ -137,6 +141,14 @@ def _listed(texts: Sequence[str]) -> str:
     return json.dumps(kept)
 
 
+def _texts(written: str) -> list[str]:
+    """A list that ``_listed`` wrote; raises ValueError where it is none."""
+    texts = json.loads(written)
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        raise ValueError(written)
+    return texts
+
+
 def _reason(kind: type[errors.SardonyxError]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).upper()
 
@@ -164,17 +176,15 @@ _Maker = Callable[[dict[str, str], Sequence[errors.Violation], float], errors.Sa
 
 _MAKERS: Final[dict[str, _Maker]] = {
     "INVALID_INPUT": lambda _info, violations, _retry: errors.InvalidInput(violations),
-    "MODEL_NOT_FOUND": lambda info, _violations, _retry: errors.ModelNotFound(
-        info["model"], json.loads(info["nearest"])
-    ),
+    "MODEL_NOT_FOUND": lambda info, _violations, _retry: errors.ModelNotFound(info["model"], _texts(info["nearest"])),
     "VERSION_NOT_FOUND": lambda info, _violations, _retry: errors.VersionNotFound(
-        info["model"], info["version"], json.loads(info["nearest"])
+        info["model"], info["version"], _texts(info["nearest"])
     ),
     "ROUTE_NOT_FOUND": lambda info, _violations, _retry: errors.RouteNotFound(
-        info["model"], info["route"], json.loads(info["nearest"])
+        info["model"], info["route"], _texts(info["nearest"])
     ),
     "INTERFACE_RETIRED": lambda info, _violations, _retry: errors.InterfaceRetired(
-        info["model"], info["route"], json.loads(info["nearest"])
+        info["model"], info["route"], _texts(info["nearest"])
     ),
     "VERSION_NOT_READY": lambda info, _violations, retry: errors.VersionNotReady(
         info["model"], int(info["version"]), info["state"], retry
@@ -185,7 +195,7 @@ _MAKERS: Final[dict[str, _Maker]] = {
     "DEADLINE_EXCEEDED": lambda _info, _violations, _retry: errors.DeadlineExceeded(),
     "UNAUTHENTICATED": lambda _info, _violations, _retry: errors.Unauthenticated(),
     "PERMISSION_DENIED": lambda _info, _violations, _retry: errors.PermissionDenied(),
-    "RULE_BROKEN": lambda info, _violations, _retry: errors.RuleBroken("", json.loads(info["differences"])),
+    "RULE_BROKEN": lambda info, _violations, _retry: errors.RuleBroken("", _texts(info["differences"])),
     "INTERNAL_ERROR": lambda info, _violations, _retry: errors.InternalError(info["errorId"]),
 }
 
@@ -194,8 +204,9 @@ def retry_after_s(trailing_metadata: Iterable[Any]) -> float | None:
     """How long a status asks to wait, in seconds, by its RetryInfo; None where it has none."""
     for packed in _packed_details(trailing_metadata):
         retry = error_details_pb2.RetryInfo()
-        if packed.Unpack(retry):
-            return retry.retry_delay.ToTimedelta().total_seconds()
+        if _unpack(packed, retry):
+            # A timedelta would not hold every delay that can be written.
+            return retry.retry_delay.ToMicroseconds() / 1e6
     return None
 
 
@@ -210,8 +221,8 @@ def _read_details(
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for packed in _packed_details(trailing_metadata):
         for detail in (info, request):
-            # Unpack fills the message whose type it is, and says False for the other.
-            packed.Unpack(detail)
+            # Fills the message whose type it is, and says False for the other.
+            _unpack(packed, detail)
     return info, [_violation(violation) for violation in request.field_violations]
 
 
@@ -225,10 +236,19 @@ def _packed_details(trailing_metadata: Iterable[Any]) -> Sequence[any_pb2.Any]:
     return ()
 
 
+def _unpack(packed: any_pb2.Any, detail: Message) -> bool:
+    """Fill a message from a detail; False, and an empty message, where it is of another type or cannot be read."""
+    try:
+        return packed.Unpack(detail)
+    except DecodeError:
+        detail.Clear()
+        return False
+
+
 def _violation(violation: error_details_pb2.BadRequest.FieldViolation) -> errors.Violation:
-    field, separator, row = violation.field.rpartition("#")
-    if separator and row.isdigit():
-        return errors.Violation(field, violation.description, int(row))
+    named = _FIELD_OF_ROW.fullmatch(violation.field)
+    if named:
+        return errors.Violation(named["field"], violation.description, int(named["row"]))
     return errors.Violation(violation.field, violation.description)
 
 

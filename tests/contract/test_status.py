@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -257,6 +257,13 @@ def _trailer(*details: Any) -> list[tuple[str, bytes]]:
     return [(DETAILS_KEY, status.SerializeToString())]
 
 
+def _unreadable(kind: str) -> list[tuple[str, bytes]]:
+    """A detail that is not what it says."""
+    status = status_pb2.Status()
+    status.details.add(type_url=f"type.googleapis.com/google.rpc.{kind}", value=b"\xff")
+    return [(DETAILS_KEY, status.SerializeToString())]
+
+
 @pytest.mark.parametrize(
     "trailer",
     [
@@ -268,8 +275,16 @@ def _trailer(*details: Any) -> list[tuple[str, bytes]]:
         _trailer(error_details_pb2.ErrorInfo(reason="MODEL_NOT_FOUND", domain="example.com")),
         _trailer(error_details_pb2.ErrorInfo(reason="NEXT_YEARS_ERROR", domain=DOMAIN)),
         _trailer(any_pb2.Any(type_url="type.googleapis.com/of.NextYear", value=b"\xff")),
+        _unreadable("ErrorInfo"),
+        _unreadable("BadRequest"),
+        _unreadable("RetryInfo"),
+        _trailer(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=10**15))),
+        _trailer(error_details_pb2.BadRequest(field_violations=[{"field": "x#²"}, {"field": "x#" + 5000 * "9"}])),
     ],
-    ids=["none", "other", "garbage", "text", "empty", "foreign-domain", "later-reason", "later-detail"],
+    ids=[
+        *("none", "other", "garbage", "text", "empty", "foreign-domain", "later-reason", "later-detail"),
+        *("bad-info", "bad-request", "bad-retry", "endless-retry", "bad-rows"),
+    ],
 )
 def test_details_that_say_nothing_leave_the_code(trailer: list[tuple[str, Any]]) -> None:
     """Without details that this release knows, the code decides, and nothing else is raised."""
@@ -286,12 +301,24 @@ def test_a_reason_without_its_variables_is_still_an_error_of_the_family(reason: 
     assert from_rpc(grpc.StatusCode.NOT_FOUND, "Gone.", trailer).message == "Gone."
 
 
+@pytest.mark.parametrize("nearest", ["5", "[[]]", "[7]", "null", "{}", "x", "[" * 5000])
+def test_a_variable_that_is_written_otherwise_is_still_an_error_of_the_family(nearest: str) -> None:
+    """Names that are no list of texts leave the code and the server's words."""
+    variables = {"model": "m", "nearest": nearest}
+    trailer = _trailer(error_details_pb2.ErrorInfo(reason="MODEL_NOT_FOUND", domain=DOMAIN, metadata=variables))
+
+    error = from_rpc(grpc.StatusCode.NOT_FOUND, "Gone.", trailer)
+    assert (type(error), error.message) == (errors.NotFound, "Gone.")
+
+
 def test_the_wait_is_read_where_there_is_one() -> None:
-    """RetryInfo says how long to wait; without it nothing does."""
+    """RetryInfo says how long to wait, whatever it says; without it, or where it cannot be read, nothing does."""
     info = error_details_pb2.RetryInfo()
     info.retry_delay.FromMilliseconds(250)
 
     assert retry_after_s(_trailer(info)) == 0.25
+    assert retry_after_s(_trailer(error_details_pb2.RetryInfo(retry_delay={"seconds": 10**15}))) == 1e15
+    assert retry_after_s(_unreadable("RetryInfo")) is None
     assert retry_after_s(_trailer()) is None
     assert retry_after_s([]) is None
 
