@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from sardonyx.client.answer import ModelInfo
+    from sardonyx.client.answer import ModelInfo, Reply
     from sardonyx.client.balancer import Link
     from sardonyx.client.caller import Metadata
     from sardonyx.client.calls import GivenMetadata, Method
@@ -205,7 +205,7 @@ class AsyncClient(_AsyncCaller):
 
     @cached_property
     def _coalescer(self) -> Coalescer:
-        return Coalescer(lambda request, deadline, metadata: self._call(calls.MODEL_INFER, request, deadline, metadata))
+        return Coalescer(self._infer)
 
     async def _learn(self, model: str, selector: str, deadline: Deadline, metadata: Metadata | None = None) -> Writer:
         request = calls.metadata_request(model, selector)
@@ -223,9 +223,18 @@ class AsyncClient(_AsyncCaller):
 
     async def _predict_alone(self, writer: Writer, part: Part, ask: Prediction) -> Answer:
         request = writer.request([part], ask.id, ask.parameters)
-        response = await self._call(calls.MODEL_INFER, request, ask.deadline, ask.metadata)
-        reply = wire.read_reply(response, writer.info)
+        reply = await self._infer(writer, request, ask.deadline, ask.metadata)
         return Answer(reply, ask.id, 0, reply.rows)
+
+    async def _infer(self, writer: Writer, request: bytes, deadline: Deadline, metadata: Metadata) -> Reply:
+        """What a request is answered with, and the classes of the version that answered."""
+        reply = wire.read_reply(await self._call(calls.MODEL_INFER, request, deadline, metadata), writer.info)
+        if reply.interface_major == writer.major:
+            return reply
+        # The request fits another generation too, which became the default since this one was learned.
+        model, version = writer.info.name, str(reply.version)
+        found = self._cache.get(model, version) or await self._learn(model, version, deadline, metadata)
+        return reply._replace(classes=found.info.classes)
 
     async def __aenter__(self) -> AsyncClient:
         """The client itself."""

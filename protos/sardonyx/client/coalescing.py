@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 from sardonyx.client.caller import closed
 from sardonyx.client.flight import Call, Flight
 from sardonyx.client.request import ROWS_MAX
-from sardonyx.client.wire import read_reply
 from sardonyx.errors import DeadlineExceeded, SardonyxError
 from sardonyx.oip import coalesced
 
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
     from sardonyx.client.caller import Metadata, Prediction
     from sardonyx.client.request import Part, Row, Writer
     from sardonyx.client.retry import Deadline
-    from sardonyx.oip import messages as oip
 
-    Send = Callable[[bytes, Deadline, Metadata], Awaitable[oip.ModelInferResponse]]
+    Send = Callable[[Writer, bytes, Deadline, Metadata], Awaitable[Reply]]
 
 #: Requests of one group on their way before calls begin to gather. With one, client and server wait for each other.
 FLIGHTS: Final = 2
@@ -60,7 +58,7 @@ class Coalescer:
     """Takes calls, and sends them in as few requests as their arrival allows. Belongs to one event loop.
 
     Args:
-        send: sends a request, however often that takes.
+        send: sends a request of a writer's, however often that takes.
     """
 
     def __init__(self, send: Send) -> None:
@@ -162,8 +160,7 @@ class _Group:
         request = self._writer.request(parts, ask.id if alone else os.urandom(16).hex(), parameters)
         if len(request) > BYTES_MAX and not alone:
             raise _TooLarge
-        response = await self._send(request, ask.deadline, ask.metadata if alone else self._metadata)
-        reply = read_reply(response, self._writer.info)
+        reply = await self._send(self._writer, request, ask.deadline, ask.metadata if alone else self._metadata)
         if not reply.holds(sum(call.rows for call in calls)):
             raise SardonyxError("The server answered with another number of rows than it was asked for.")
         return reply

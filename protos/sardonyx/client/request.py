@@ -77,6 +77,9 @@ class Writer:
         self.info = info
         #: Whether whoever answers knows of requests that several predictions share.
         self.shares = "sardonyx_version" in info.properties
+        major = info.properties.get("sardonyx_interface_major", "")
+        #: The generation of the interface; 0 where whoever answers has none.
+        self.major = int(major) if major.isdecimal() else 0
         self._version = version
         self._names = tuple(tensor.name for tensor in info.inputs)
         self._datatypes = tuple(tensor.datatype for tensor in info.inputs)

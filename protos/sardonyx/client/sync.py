@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from sardonyx.client.answer import ModelInfo
+    from sardonyx.client.answer import ModelInfo, Reply
     from sardonyx.client.balancer import Link
     from sardonyx.client.caller import Metadata
     from sardonyx.client.calls import GivenMetadata, Method
@@ -206,9 +206,18 @@ class Client(_SyncCaller):
 
     def _predict(self, writer: Writer, data: Any, ask: Prediction) -> Answer:
         request = writer.request([writer.part(data)], ask.id, ask.parameters)
-        response = self._call(calls.MODEL_INFER, request, ask.deadline, ask.metadata)
-        reply = wire.read_reply(response, writer.info)
+        reply = self._infer(writer, request, ask.deadline, ask.metadata)
         return Answer(reply, ask.id, 0, reply.rows)
+
+    def _infer(self, writer: Writer, request: bytes, deadline: Deadline, metadata: Metadata) -> Reply:
+        """What a request is answered with, and the classes of the version that answered."""
+        reply = wire.read_reply(self._call(calls.MODEL_INFER, request, deadline, metadata), writer.info)
+        if reply.interface_major == writer.major:
+            return reply
+        # The request fits another generation too, which became the default since this one was learned.
+        model, version = writer.info.name, str(reply.version)
+        found = self._cache.get(model, version) or self._learn(model, version, deadline, metadata)
+        return reply._replace(classes=found.info.classes)
 
     def __enter__(self) -> Client:
         """The client itself."""
