@@ -27,7 +27,8 @@ from sardonyx_server.telemetry.metrics.counting import Metrics
 from sardonyx_server.telemetry.metrics.names import METRICS, Kind
 from sardonyx_server.telemetry.metrics.totals import KEPT_S, Totals
 from sardonyx_server.telemetry.metrics.values import Values
-from sardonyx_server.telemetry.record import Batch, Record
+from sardonyx_server.telemetry.record import Batch, Outputs, Record
+from sardonyx_server.telemetry.usual import TABLE_ROWS, Tables
 from server.loaded import load_served
 from server.scene import (
     ALONE,
@@ -258,7 +259,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
 
 
 TIMES: Final = st.tuples(*[st.integers(0, 10**11)] * 4)
-RUNS: Final = st.none() | st.builds(Batch, st.sampled_from("abc"), st.just(7), st.just(()))
+RUNS: Final = st.none() | st.sampled_from("abc")
 CALLS: Final = st.lists(
     st.tuples(st.sampled_from(["live", "canary"]), st.sampled_from(["OK", "INTERNAL"]), st.integers(1, 9), TIMES, RUNS)
 )
@@ -269,8 +270,9 @@ LABELS: Final = st.text(max_size=3)
 @given(calls=CALLS, unknown=st.lists(st.text(max_size=5)), cut=st.integers(1, 7))
 def test_every_record_is_counted_once(served: Served, calls: list[Any], unknown: list[str], cut: int) -> None:
     """However records are cut into slices, counts, rows, times and runs are those of all of them."""
+    batches: dict[str | None, Batch | None] = {None: None, **{run: Batch(run, 7, ()) for run in "abc"}}
     records = [
-        Record("any", "counted", served, route, code, rows=rows, duration_ns=sum(times), stages_ns=times, batch=run)
+        Record("any", "counted", served, route, code, "", rows, 0, sum(times), times, batch=batches[run])
         for route, code, rows, times, run in calls
     ]
     records += [Record("any", name, code="NOT_FOUND") for name in unknown]
@@ -293,6 +295,21 @@ def test_every_record_is_counted_once(served: Served, calls: list[Any], unknown:
     runs = values.distributions.get(names.RUN_ROWS.name, {})
     shared = {record.batch.id for record in answered if record.batch}
     assert sum(sum(each.counts) for each in runs.values()) == len(shared) + sum(not each.batch for each in answered)
+
+
+def test_a_shared_run_is_counted_once_however_late_its_other_requests_come(served: Served) -> None:
+    """Requests of two callers are told apart, table by table: hundreds of other runs lie between those of one run."""
+    tables, metrics, outputs = Tables(), Metrics({"counted"}), Outputs(1, None, None, np.zeros(1))
+    for number in range(TABLE_ROWS):
+        run = Batch.of(2, ["one", "two"])
+        for caller in ("one", "two"):
+            record = Record("any", "counted", served, "live", "OK", caller, 1, outputs=outputs, batch=run)
+            record.caller = caller
+            assert tables.add(record), number
+    for usual in tables.take():
+        metrics.take_usual(usual)
+    (runs,) = metrics.take_counted().distributions[names.RUN_ROWS.name].values()
+    assert (sum(runs.counts), runs.total) == (TABLE_ROWS, 2 * TABLE_ROWS)
 
 
 @given(seconds=st.floats(0, 100))

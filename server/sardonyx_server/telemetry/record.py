@@ -51,18 +51,21 @@ class Outputs(NamedTuple):
     values: Array | None
 
 
-class Batch(NamedTuple):
-    """A run that several requests shared; None in the record of a request that had a run of its own.
+@dataclass(slots=True)
+class Batch:
+    """A run that several requests shared, one object for all of them; None in the record of one that had its own.
 
     Attributes:
         id: equal in all of its requests, 16 hex digits.
         rows: how many rows it had.
         prediction_ids: the ids of its requests, in the order of the rows.
+        counted: whether metrics have it, which are told of it with each of its requests.
     """
 
     id: str
     rows: int
     prediction_ids: Sequence[str]
+    counted: bool = False
 
     @classmethod
     def of(cls, rows: int, prediction_ids: Sequence[str]) -> Batch:

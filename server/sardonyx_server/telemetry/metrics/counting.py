@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: Shared runs that are remembered, so that each counts once: its requests end close together.
-_RUNS_MAX: Final = 256
-
 
 class Metrics:
     """Counts predictions: numpy sorts all of a slice's times at once.
@@ -38,8 +35,6 @@ class Metrics:
         self._values = Values()
         # Told from the start: an alert on what was dropped needs the step from 0.
         self._values.add(names.RECORDS_DROPPED, (), 0)
-        # A dictionary for its order: the oldest is forgotten.
-        self._runs: dict[str, None] = {}
         # Records are taken by one thread, and the values are read by another.
         self._lock = threading.Lock()
 
@@ -64,7 +59,7 @@ class Metrics:
         with self._lock:
             self._values.add(names.REQUESTS, (*labels, "OK"), len(rows))
             self._observe(names.DURATION, labels, rows["duration_ns"] * 1e-9)
-            run_rows = self._run_rows((1, batch) for batch in usual.batches)
+            run_rows = _run_rows((1, batch) for batch in usual.batches)
             self._count_answered(labels, rows["stages_ns"], run_rows, len(rows))
 
     def take_counted(self) -> Values:
@@ -88,7 +83,7 @@ class Metrics:
             return
         stages_ns = np.array([record.stages_ns for record in answered])
         rows = sum(record.rows for record in answered)
-        run_rows = self._run_rows((record.rows, record.batch) for record in answered)
+        run_rows = _run_rows((record.rows, record.batch) for record in answered)
         self._count_answered(labels, stages_ns, run_rows, rows)
 
     def _count_answered(self, labels: Labels, stages_ns: Array, run_rows: Array, rows: int) -> None:
@@ -99,23 +94,6 @@ class Metrics:
         # Requests of several routes may share a run.
         self._observe(names.RUN_ROWS, labels[:2], run_rows)
 
-    def _run_rows(self, requests: Iterable[tuple[int, Batch | None]]) -> Array:
-        """The rows of each run, shared ones once.
-
-        Args:
-            requests: rows of each request, and the run that it shared with others.
-        """
-        rows = []
-        for own, batch in requests:
-            if batch is None:
-                rows.append(own)
-            elif batch.id not in self._runs:
-                if len(self._runs) >= _RUNS_MAX:
-                    del self._runs[next(iter(self._runs))]
-                self._runs[batch.id] = None
-                rows.append(batch.rows)
-        return np.array(rows)
-
     def _observe(self, metric: Metric, labels: Labels, values: Array) -> None:
         """Put values into their buckets; a bound belongs to the bucket below it."""
         distribution = self._values.distribution(metric, labels)
@@ -124,3 +102,19 @@ class Metrics:
         distribution.counts[:] = [
             before + more for before, more in zip(distribution.counts, found.tolist(), strict=True)
         ]
+
+
+def _run_rows(requests: Iterable[tuple[int, Batch | None]]) -> Array:
+    """The rows of each run, shared ones once: their requests may come in any order, and with any others between.
+
+    Args:
+        requests: rows of each request, and the run that it shared with others.
+    """
+    rows = []
+    for own, batch in requests:
+        if batch is None:
+            rows.append(own)
+        elif not batch.counted:
+            batch.counted = True
+            rows.append(batch.rows)
+    return np.array(rows)
