@@ -56,6 +56,18 @@ def test_one_sampled_caller_of_a_shared_request_is_enough() -> None:
     assert (len(kept.links), kept.weight) == (LINKS_MAX, 1.0)
 
 
+@pytest.mark.parametrize("others", ["", f"00-{7:032x}-{7:016x}-00"])
+def test_a_sampled_caller_is_found_wherever_it_stands(others: str) -> None:
+    """Behind more callers than a span has links it is found all the same, and linked; the request's own is one more."""
+    texts = [others] * 2 * LINKS_MAX + [f"00-{9:032x}-{9:016x}-01"]
+    record = record_of(flags=0)
+    record.members = Coalesced(["id"] * len(texts), None, texts)
+    (kept,) = Sampler(1e-12, SLOW_S).keep([record])
+    assert kept.weight == 1.0
+    assert (9).to_bytes(16, "big") in {link.trace_id for link in kept.links}
+    assert len(kept.links) == (LINKS_MAX if others else 2)
+
+
 def test_the_rest_is_kept_by_the_randomness_of_its_trace_id() -> None:
     """What is kept says so as OpenTelemetry does: the last 56 bits of its trace id reach the threshold it names."""
     kept = Sampler(0.25, SLOW_S).keep([record_of()] * 2000)

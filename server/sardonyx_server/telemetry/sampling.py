@@ -143,12 +143,13 @@ class Sampler:
 
 
 def _links(record: Record) -> Sequence[TraceParent]:
-    """The callers' spans that a prediction's span is no child of."""
+    """The callers' spans that a prediction's span is no child of; of too many, the sampled ones first."""
     own = () if record.parent is None else (record.parent,)
     if record.members is None or record.members.traceparents is None:
         return own
-    read = (read_parent([("traceparent", text)]) for text in record.members.traceparents[:LINKS_MAX] if text)
-    return (*own, *filter(None, read))
+    read = (read_parent([("traceparent", text)]) for text in record.members.traceparents if text)
+    links = (*own, *filter(None, read))
+    return links if len(links) <= LINKS_MAX else sorted(links, key=lambda link: not link.flags & SAMPLED)[:LINKS_MAX]
 
 
 def _hex(threshold: int) -> str:
