@@ -107,6 +107,10 @@ def test_a_variable_for_traces_wins() -> None:
     [
         ("HEADERS", "secret"),
         ("HEADERS", "=secret"),
+        ("HEADERS", "a key=secret"),
+        ("HEADERS", "key-bin=secret"),
+        ("HEADERS", "key=secret%0Aline"),
+        ("HEADERS", "key=secr%C3%A9t,other=secret"),
         ("TIMEOUT", "soon"),
         ("TIMEOUT", "-1"),
         ("TIMEOUT", "nan"),

@@ -6,6 +6,7 @@ https://opentelemetry.io/docs/specs/otel/protocol/exporter/: a variable for trac
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,9 @@ _PREFIXES: Final = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
 #: What OTLP/gRPC knows. None by default, as in OpenTelemetry's SDKs: gzip takes 2 µs a span, and as much to undo.
 COMPRESSIONS: Final = ("none", "gzip")
 TIMEOUT_S: Final = 10.0
+#: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md: a key that ends in -bin has a value of bytes.
+_KEY: Final = re.compile(r"[0-9a-z_.-]+(?<!-bin)")
+_VALUE: Final = re.compile(r"[ -~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,13 @@ def _read_headers(environ: Mapping[str, str]) -> tuple[tuple[str, str | bytes], 
             # The pair may hold a secret: it is not repeated.
             raise ValueError(f"{name} is no list of key=value, separated by commas. Write it so.")
         # gRPC's metadata keys are lower-case.
-        headers.append((key.strip().lower(), unquote(value.strip())))
+        header = key.strip().lower(), unquote(value.strip())
+        if not _KEY.fullmatch(header[0]) or not _VALUE.fullmatch(header[1]):
+            raise ValueError(
+                f"{name} has a header that gRPC cannot send. Write keys of letters, digits, '_', '-' and '.' that do"
+                " not end in -bin, and values of printable ASCII."
+            )
+        headers.append(header)
     return tuple(headers)
 
 
