@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING, cast
 
 import grpc
@@ -16,9 +17,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from sardonyx import telemetry
 from sardonyx.address import Address
+from sardonyx.prediction_id import ID_LENGTH_MAX
 from sardonyx_server.telemetry import sender as sender_module
 from sardonyx_server.telemetry.collector import Collector
-from sardonyx_server.telemetry.record import Outputs, Record
+from sardonyx_server.telemetry.record import Batch, Outputs, Record
 from sardonyx_server.telemetry.sampling import Sampler
 from sardonyx_server.telemetry.sender import Sender
 from sardonyx_server.telemetry.usual import TABLE_ROWS, Tables
@@ -136,6 +138,17 @@ def test_a_collector_that_says_when_is_asked_again(code: grpc.StatusCode, retry_
         sender.take([record_of(0)], 0)
         wait_until(lambda: sender.sent == 1, "it is sent")
         assert (collector.ids, collector.calls, sender.dropped) == (numbers(1), 3, 0)
+
+
+def test_a_collector_that_asks_for_no_pause_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that refuses and says "at once" is not asked again and again without a rest."""
+    monkeypatch.setattr(sender_module, "BACKOFF_S", 3600.0)
+    collector = Sink([fail(grpc.StatusCode.UNAVAILABLE, 0.0)] * 1000)
+    with running(collector) as endpoint, sending(endpoint) as sender:
+        sender.take([record_of(0)], 0)
+        wait_until(lambda: bool(sender.error), "it was refused")
+        time.sleep(0.2)
+        assert collector.calls == 1
 
 
 @pytest.mark.parametrize(
@@ -321,6 +334,41 @@ def test_large_spans_stay_below_grpcs_limit() -> None:
         wait_until(lambda: sender.sent + sender.dropped == count, "all are counted")
         assert (collector.ids, sender.dropped) == (numbers(count), 0)
         assert sender._bytes_in == sender._bytes_out
+
+
+def test_a_span_that_is_too_large_is_lost_alone() -> None:
+    """Those beside one that a collector does not take arrive, before it and behind it."""
+    collector = Sink()
+    with running(collector) as endpoint:
+        sender = sender_to(endpoint)
+        sender.take([record_of(0), record_of(1, rows=500_000), record_of(2)], 0)
+        sender.start()
+        wait_until(lambda: sender.sent + sender.dropped == 3, "all are counted")
+        stop(sender, timeout_s=1.0)
+        assert (collector.ids, sender.dropped) == (["0", "2"], 1)
+
+
+def test_usual_predictions_with_long_ids_stay_below_grpcs_limit() -> None:
+    """A table whose shared runs have the longest ids passes a collector with gRPC's default limit, and in order."""
+    collector, tables, names = Sink(), Tables(), []
+    outputs = Outputs(1, None, None, np.zeros(1))
+    for number in range(TABLE_ROWS):
+        own, others = f"{number:06}", [f"{number:0{ID_LENGTH_MAX}}"] * (telemetry.BATCH_IDS_MAX - 1)
+        record = record_of(number)
+        record.model, record.served, record.route, record.rows = (
+            "delays",
+            cast("Served", Version("delays", 3, 1)),
+            "live",
+            1,
+        )
+        record.prediction_id, record.outputs = own, outputs
+        record.batch = Batch.of(telemetry.BATCH_IDS_MAX, [own, *others])
+        assert tables.add(record)
+        names.append(own)
+    with running(collector) as endpoint, sending(endpoint) as sender:
+        sender.take_usual(*tables.take())
+        wait_until(lambda: sender.sent + sender.dropped == TABLE_ROWS, "all are counted")
+        assert (collector.ids, sender.dropped) == (names, 0)
 
 
 # In the server

@@ -32,7 +32,7 @@ METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 #: What may wait: at 5,000 requests a second, a span of one row taking 750 bytes, a collector may be gone for 18 s.
 BUFFER_BYTES_MAX: Final = 64 * 1024 * 1024
 BATCH_SPANS: Final = 1024
-#: Half of gRPC's default limit of 4 MiB: the last span may be a large one.
+#: Half of gRPC's default limit of 4 MiB. What is larger by itself goes alone: should it be refused, nothing else is.
 BATCH_BYTES_MAX: Final = 2 * 1024 * 1024
 #: How long spans wait for company.
 DELAY_S: Final = 0.5
@@ -183,7 +183,9 @@ class Sender:
         """The oldest spans, up to the limits."""
         chunks: list[Chunk] = []
         spans = size = 0
-        while self._chunks and spans < BATCH_SPANS and size < BATCH_BYTES_MAX:
+        while self._chunks and spans < BATCH_SPANS:
+            if chunks and size + len(self._chunks[0].data) > BATCH_BYTES_MAX:
+                break
             chunks.append(self._chunks.popleft())
             spans += chunks[-1].spans
             size += len(chunks[-1].data)
@@ -253,6 +255,7 @@ def _wait_s(error: grpc.RpcError, backoff_s: float) -> float | None:
     code = error.code()
     asked_s = status.retry_after_s(error.trailing_metadata() or ())
     if asked_s is not None and code in RETRYABLE | {grpc.StatusCode.RESOURCE_EXHAUSTED}:
-        return asked_s
+        # A collector that says "at once" and goes on refusing would be asked thousands of times a second.
+        return max(asked_s, BACKOFF_S)
     # Jitter, so that many servers do not come back to a collector at one moment.
     return backoff_s * random.uniform(0.5, 1.5) if code in RETRYABLE else None  # noqa: S311 - not a secret

@@ -29,6 +29,9 @@ Array = npt.NDArray[Any]
 
 #: Forms that are remembered: one for each kind and label, of 1 kB.
 _FORMS_MAX: Final = 1024
+#: Of spans that are sent together: 512 of a usual size are 400 kB, and with the long ids of shared runs they are 17 MB,
+#: which no collector takes.
+CHUNK_BYTES_MAX: Final = 1024 * 1024
 
 
 class UsualSpanWriter:
@@ -56,10 +59,11 @@ class UsualSpanWriter:
             # Of no labels there is one kind.
             label = usual.labels[number : number + 1]
             form = self._form(usual.kind, label, run_bytes, rows.dtype, kept)
-            spans = _fill(form, rows[group], kept.trace_ids[group])
-            if run_bytes:
-                spans["run"] = np.frombuffer(b"".join([runs[place] for place in group]), f"V{run_bytes}")
-            yield Chunk(len(group), spans.tobytes())
+            for part in _parted(group, max(1, CHUNK_BYTES_MAX // len(form.written))):
+                spans = _fill(form, rows[part], kept.trace_ids[part])
+                if run_bytes:
+                    spans["run"] = np.frombuffer(b"".join([runs[place] for place in part]), f"V{run_bytes}")
+                yield Chunk(len(part), spans.tobytes())
 
     def _runs_of(self, usual: Usual, kept: KeptRows) -> Sequence[bytes]:
         """What each span says of the run that was shared; empty where it was not."""
@@ -114,6 +118,11 @@ def _grouped(labels: Iterable[int], run_bytes: Iterable[int]) -> ItemsView[tuple
     for place, about in enumerate(zip(labels, run_bytes, strict=True)):
         groups.setdefault(about, []).append(place)
     return groups.items()
+
+
+def _parted(places: Sequence[int], count_max: int) -> Iterator[Sequence[int]]:
+    """So many at a time."""
+    return (places[start : start + count_max] for start in range(0, len(places), count_max))
 
 
 def _fill(form: Form, rows: Array, trace_ids: Array) -> Array:
