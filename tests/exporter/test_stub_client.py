@@ -21,12 +21,14 @@ import pandas as pd
 import pytest
 import trustme
 from google.protobuf import wrappers_pb2
+from google.rpc import status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.naive_bayes import GaussianNB
 
 from sardonyx import errors, status
 from sardonyx.interface import number_tensors
+from sardonyx.protobuf import varint
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1.manifest_pb2 import Manifest
 from sardonyx.typed import form_of, schema
@@ -113,7 +115,7 @@ class _Keeping(grpc.GenericRpcHandler):
 
 @contextlib.contextmanager
 def _serving(handler: grpc.GenericRpcHandler) -> Iterator[str]:
-    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server = grpc.server(futures.ThreadPoolExecutor(4))
     server.add_generic_rpc_handlers([handler])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -313,6 +315,47 @@ async def test_a_closed_client_says_so(kinds: ModuleType) -> None:
         client.predict(**ROW, timeout_s=TIMEOUT_S)
     with pytest.raises(RuntimeError, match="This client is closed"):
         await asking.predict(**ROW, timeout_s=TIMEOUT_S)
+
+
+class _Silent(grpc.GenericRpcHandler):
+    """Answers nobody until it ends."""
+
+    def __init__(self) -> None:
+        self.asked, self.ended = threading.Semaphore(0), threading.Event()
+
+    def service(self, _details: Any) -> Any:
+        """Called by gRPC for each call."""
+
+        def answer(_request: bytes, _context: Any) -> bytes:
+            self.asked.release()
+            self.ended.wait(TIMEOUT_S)
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+async def test_a_client_that_is_closed_under_a_call_says_so(kinds: ModuleType) -> None:
+    """The call fails as others do: nobody cancelled its task, and so it is no CancelledError."""
+    silent = _Silent()
+    with _serving(silent) as target:
+        client, asking = kinds.EveryKindClient(target), kinds.AsyncEveryKindClient(target)
+        calls = [
+            asyncio.create_task(asking.predict(**ROW)),
+            asyncio.create_task(asking.predict_batch(**COLUMNS)),
+            asyncio.create_task(asyncio.to_thread(client.predict, **ROW)),
+        ]
+        for _ in calls:
+            assert await asyncio.to_thread(silent.asked.acquire, timeout=TIMEOUT_S)
+        calls[1].cancel()
+        await asyncio.wait(calls[1:2])
+        await asking.close()
+        client.close()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        silent.ended.set()
+    assert isinstance(ended[1], asyncio.CancelledError)
+    for each in (ended[0], ended[2]):
+        assert isinstance(each, kinds.CallFailed), repr(each)
+        assert each.message.startswith("This client was closed before there was an answer.")
 
 
 def test_an_event_loop_has_a_client_of_its_own(kinds: ModuleType) -> None:
@@ -659,3 +702,14 @@ def test_details_that_are_none_do_no_harm(data: bytes) -> None:
     for trailer in (data, wrappers_pb2.BytesValue(value=data).SerializeToString(), b"\x1a" + bytes([len(data)]) + data):
         told = status.RpcStatus(grpc.StatusCode.NOT_FOUND, "Gone.", ((status.DETAILS_KEY, trailer),))
         assert _explained(told).message == "Gone."
+
+
+def test_a_wait_that_no_number_holds_does_no_harm() -> None:
+    """Nor do seconds that are written as no message of protobuf's is."""
+    seconds = b"\x08" + b"\xff" * 255 + b"\x7f"
+    delay = b"\n" + varint(len(seconds)) + seconds
+    said = status_pb2.Status()
+    said.details.add(type_url="type.googleapis.com/google.rpc.RetryInfo", value=delay)
+    trailers = ((status.DETAILS_KEY, said.SerializeToString()),)
+    error = _explained(status.RpcStatus(grpc.StatusCode.NOT_FOUND, "Gone.", trailers))
+    assert (error.message, error.retry_after_s) == ("Gone.", None)

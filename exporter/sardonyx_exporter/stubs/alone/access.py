@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from grpc import aio
 
-from .errors import explained
+from .errors import closed, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,6 +91,7 @@ class Access:
 
         Raises:
             RuntimeError: this is another event loop than the client's, or the client is closed.
+            CallFailed: there is no answer; the client may have been closed meanwhile.
             TypeError, ValueError: ``timeout_s`` is no time to wait.
         """
         if timeout_s is not None:
@@ -104,7 +105,20 @@ class Access:
         try:
             yield
         except grpc.RpcError as error:
+            if self.is_closed and error.code() is grpc.StatusCode.CANCELLED:
+                raise closed() from None
             raise explained(error, self.target or "The server", self._service, timeout_s) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.is_closed or (task is not None and task.cancelling()):
+                raise
+            # gRPC cancels what is on its way over a channel that closes; nobody cancelled the caller.
+            raise closed() from None
+        except ValueError:
+            if not self.is_closed:
+                raise
+            # How gRPC says that another thread was faster: the channel closed since we looked.
+            raise closed() from None
 
 
 def _check_timeout(timeout_s: Any) -> None:

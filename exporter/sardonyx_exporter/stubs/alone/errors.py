@@ -190,6 +190,12 @@ def explained(error: grpc.RpcError, address: str, service: str, timeout_s: float
     return kind(code, message, violations, retry_after_s, details, aio.Metadata(*trailing))
 
 
+def closed() -> CallFailed:
+    """What a call gets that the client was closed under."""
+    cure = "Keep it open until all calls are answered, or make another"
+    return CallFailed(grpc.StatusCode.CANCELLED, f"This client was closed before there was an answer. {cure}.")
+
+
 # ------------------------------------------------------------------------------------------------------------ in words
 
 _NEVER: Final = re.compile(
@@ -283,7 +289,7 @@ def _read(trailing: Iterable[tuple[str, Any]]) -> tuple[list[Violation], float |
             elif kind.endswith(b"/google.rpc.RetryInfo"):
                 delay = dict(_fields(b"".join(_parts(data, 1))))
                 retry_after_s = float(delay.get(1, 0)) + float(delay.get(2, 0)) / 1e9
-    except (IndexError, TypeError, ValueError):
+    except (IndexError, OverflowError, TypeError, ValueError):
         # Not a status: the code and the message say enough.
         return [], None
     return violations, retry_after_s
