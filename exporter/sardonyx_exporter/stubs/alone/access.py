@@ -105,20 +105,24 @@ class Access:
         try:
             yield
         except grpc.RpcError as error:
-            if self.is_closed and error.code() is grpc.StatusCode.CANCELLED:
+            if self._closed_since() and error.code() is grpc.StatusCode.CANCELLED:
                 raise closed() from None
             raise explained(error, self.target or "The server", self._service, timeout_s) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not self.is_closed or (task is not None and task.cancelling()):
+            if not self._closed_since() or (task is not None and task.cancelling()):
                 raise
             # gRPC cancels what is on its way over a channel that closes; nobody cancelled the caller.
             raise closed() from None
         except ValueError:
-            if not self.is_closed:
+            if not self._closed_since():
                 raise
             # How gRPC says that another thread was faster: the channel closed since we looked.
             raise closed() from None
+
+    def _closed_since(self) -> bool:
+        """Whether the client was closed while a call was on its way; for type checkers, which do not expect that."""
+        return self.is_closed
 
 
 def _check_timeout(timeout_s: Any) -> None:
