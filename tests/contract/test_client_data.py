@@ -101,6 +101,20 @@ def test_what_may_be_left_out_is_missing() -> None:
         columns_of({"wind": [1.0]}, info)
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.uint8, np.bool_])
+def test_numpys_numbers_beside_missing_values_are_numbers(kind: type[np.generic]) -> None:
+    """Whatever stands beside them: an array of both holds objects, and numpy's own are no numbers of Python's."""
+    one = kind(1)
+    for data in (
+        {"x": [one, None]},
+        [{"x": one}, {"x": None}],
+        pd.DataFrame({"x": pd.Series([one, None], dtype=object)}),
+    ):
+        np.testing.assert_array_equal(columns_of(data, _info("FP64"))["x"], [1.0, np.nan])
+    with pytest.raises(InvalidInput, match="without loss"):
+        columns_of({"x": [np.int64(2**53 + 1), None]}, _info("FP64"))
+
+
 def test_one_value_beside_columns_is_no_column() -> None:
     """It is named and shown: whether it holds for all rows is the caller's to say."""
     info = ModelInfo("m", (), (TensorInfo("x", "FP64", 0), TensorInfo("y", "INT64", 0)), (), (), {})

@@ -51,6 +51,8 @@ def number_of(value: Any, datatype: str) -> float | int | bool | None:
     """A value in the datatype's Python type; None where it would lose something."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return math.nan if datatype in _FLOATS else None
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, str | bytes) or not isinstance(value, bool | int | float):
         return None
     if datatype == "BOOL":

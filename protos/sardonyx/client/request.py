@@ -162,8 +162,7 @@ class Writer:
             if type(value) is kind:
                 exact.append(value)
                 continue
-            plain = value.item() if isinstance(value, np.generic) else value
-            number = None if datatype == "BYTES" else number_of(plain, datatype)
+            number = None if datatype == "BYTES" else number_of(value, datatype)
             if number is None:
                 return None
             exact.append(kind(number))
