@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from sardonyx import AsyncOutcomes, Outcomes, PredictionId
@@ -46,6 +47,8 @@ GOOD = ("order-1", "late")
         (("order-1", "\ud800"), "is no outcome"),
         (OutcomeReport("order-1", "late", "today"), "observed_at"),  # type: ignore[arg-type]
         (OutcomeReport("order-1", "late", date(2026, 1, 1)), "observed_at"),  # type: ignore[arg-type]
+        (OutcomeReport("order-1", "late", pd.NaT), "observed_at"),  # type: ignore[arg-type]
+        (OutcomeReport("order-1", "late", datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))), "observed_at"),
         (OutcomeReport("order-1", "late", NOW, None), "source"),  # type: ignore[arg-type]
         (OutcomeReport("order-1", "late", NOW, "", "1"), "revision"),  # type: ignore[arg-type]
         (("order-1",), "expected OutcomeReports, or pairs"),

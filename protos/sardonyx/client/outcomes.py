@@ -79,7 +79,12 @@ class OutcomeReport:
         if self.observed_at is not None:
             check_kind(f"{field}.observed_at", self.observed_at, datetime, "a datetime, or None")
             aware = self.observed_at if self.observed_at.tzinfo else self.observed_at.replace(tzinfo=UTC)
-            outcome.observe_time.FromDatetime(aware)
+            try:
+                outcome.observe_time.FromDatetime(aware)
+            except (ValueError, OverflowError):
+                # pandas' NaT, which is a datetime; and the first and last hours of the calendar, elsewhere.
+                expected = f"{aware!r:.100} is no moment of the years 1 to 9999. Give one, or None."
+                raise InvalidInput([Violation(f"{field}.observed_at", expected)]) from None
         return outcome
 
     def _key(self, field: str) -> PredictionId:
