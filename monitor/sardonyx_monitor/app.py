@@ -72,7 +72,8 @@ def main(**options: Any) -> None:
         raise click.ClickException(str(error)) from error
     if failed:
         raise click.ClickException(
-            "The store failed; what was acknowledged is kept. Make room on its disk and start the monitor again."
+            "The store failed; the log says why. What was acknowledged is kept where its file is. Make room on its disk"
+            " and start the monitor again."
         )
 
 

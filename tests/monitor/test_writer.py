@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sardonyx.errors import Unavailable
-from sardonyx_monitor.store.database import Database
+from sardonyx_monitor.store.database import FILE_NAME, Database
 from sardonyx_monitor.store.rows import Batch, SenderRow
 from sardonyx_monitor.store.writer import Writer
 
@@ -37,6 +38,34 @@ def test_a_full_disk_is_refused_until_there_is_room(database: Database, monkeypa
     writer.submit(_batch("taken")).result(timeout=30)
     writer.stop()
     assert database.cursor().execute("select instance from senders").fetchall() == [("taken",)]
+
+
+@pytest.mark.parametrize("gone", [".", FILE_NAME])
+def test_a_store_that_was_removed_is_given_up(database: Database, gone: str) -> None:
+    """Where the folder or the file is gone calls are refused, and its owner hears of it: what is committed is lost."""
+    failed = threading.Event()
+    writer = Writer(database, failed=failed.set)
+    writer.start()
+    writer.submit(_batch("kept")).result(timeout=30)
+    removed = database.path.parent / gone
+    removed.rename(removed.with_name("elsewhere"))
+    with pytest.raises(Unavailable, match="store failed"):
+        writer.submit(_batch("lost")).result(timeout=30)
+    assert failed.wait(30)
+    writer.stop()
+
+
+@pytest.mark.parametrize("days", [1e6, 1e300])
+def test_whoever_keeps_data_for_ages_keeps_it(
+    database: Database, days: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beyond what times can say nothing is deleted, nothing fails, and what comes is stored."""
+    writer = Writer(database, keep_days=days)
+    writer.start()
+    writer.submit(_batch("kept")).result(timeout=30)
+    writer.stop()
+    assert database.cursor().execute("select instance from senders").fetchall() == [("kept",)]
+    assert not caplog.records
 
 
 def _batch(instance: str) -> Batch:

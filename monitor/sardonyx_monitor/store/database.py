@@ -61,8 +61,12 @@ class Database:
 
     @property
     def is_full(self) -> bool:
-        """Whether the disk has too little room to write: DuckDB does not survive a disk that is full."""
-        return shutil.disk_usage(self.path.parent).free < FREE_BYTES_MIN
+        """Whether the disk has too little room to write: DuckDB does not survive a disk that is full.
+
+        Raises:
+            OSError: the file is not there any more. DuckDB does not notice, and what it commits is lost.
+        """
+        return shutil.disk_usage(self.path).free < FREE_BYTES_MIN
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same file, for one thread."""

@@ -111,12 +111,21 @@ class Writer:
             taken, more = self._next_group()
             # From here on a call that its caller gives up cannot be cancelled: half of a group cannot leave a commit.
             group = [job for job in taken if job.done.set_running_or_notify_cancel()]
-            if group and self._database.is_full:
-                _refuse(group, Unavailable(DISK_FULL, RETRY_AFTER_S))
-            elif group:
-                self._store(inserts, group)
-                self.repeated = inserts.repeated
+            if group:
+                self._take(inserts, group)
         inserts.close()
+
+    def _take(self, inserts: Inserts, group: Sequence[_Job]) -> None:
+        try:
+            full = self._database.is_full
+        except OSError as error:
+            self._give_up(group, error)
+            return
+        if full:
+            _refuse(group, Unavailable(DISK_FULL, RETRY_AFTER_S))
+        else:
+            self._store(inserts, group)
+            self.repeated = inserts.repeated
 
     def _next_group(self) -> tuple[list[_Job], bool]:
         """The calls that wait, oldest first; False once there will be no more."""
@@ -150,8 +159,8 @@ class Writer:
         for job in group:
             job.done.set_result(None)
 
-    def _give_up(self, group: Sequence[_Job], error: duckdb.Error) -> None:
-        """DuckDB takes nothing more, and answers nothing more, until the file is opened by another process."""
+    def _give_up(self, group: Sequence[_Job], error: duckdb.Error | OSError) -> None:
+        """The file is gone, or DuckDB takes nothing more, and answers nothing more, until another process opens it."""
         LOG.critical("the store failed: %s", str(error).split("\n", 1)[0])
         self._closed = True
         if self._failed is not None:
@@ -159,12 +168,14 @@ class Writer:
         _refuse(group, Unavailable("The monitor's store failed. Send the call again once it is back.", RETRY_AFTER_S))
 
     def _sweep(self, inserts: Inserts) -> None:
-        if self._database.is_full:
-            LOG.warning("old data is not deleted: that needs room too. %s", DISK_FULL)
-            return
+        # However many days are kept, nothing is older than the clock.
+        before_ns = int(max(0.0, time.time_ns() - self._keep_days * _DAY_NS))
         try:
-            inserts.sweep(time.time_ns() - int(self._keep_days * _DAY_NS))
-        except duckdb.FatalException as error:
+            if self._database.is_full:
+                LOG.warning("old data is not deleted: that needs room too. %s", DISK_FULL)
+                return
+            inserts.sweep(before_ns)
+        except (OSError, duckdb.FatalException) as error:
             self._give_up([], error)
         except duckdb.Error:
             LOG.exception("old data could not be deleted; the next attempt is in an hour")
