@@ -366,6 +366,9 @@ def test_callers_of_one_row_each(watch: Watch) -> None:
         {telemetry.PREDICTION_IDS: ["a", "b"], telemetry.PREDICTION_ROWS: [3, 0]},
         {telemetry.PREDICTION_IDS: ["a", "b"], telemetry.PREDICTION_ROWS: [2, 2]},
         {telemetry.PREDICTION_ROWS: [3]},
+        # Beyond what the store holds; the request itself does not say how many rows it has.
+        {telemetry.PREDICTION_IDS: ["a", "b"], telemetry.PREDICTION_ROWS: [2**31, 1], telemetry.ROWS: 0},
+        {telemetry.PREDICTION_IDS: ["a", "b", "c"], telemetry.PREDICTION_ROWS: [2**62] * 3, telemetry.ROWS: 0},
     ],
 )
 def test_rows_that_are_nobodys(watch: Watch, more: dict[str, Value]) -> None:
@@ -437,6 +440,16 @@ def test_any_span_is_stored(
     assert span.span_id.hex() in {each["span_id"] for each in shown}
     assert watch.web.get(f"/traces/{trace_id.hex()}").status_code == 200
     assert watch.web.get("/api/models", params={"window": "all"}).status_code == 200
+
+
+@pytest.mark.parametrize("name", [telemetry.OUTPUT_PROBABILITIES, telemetry.OUTPUT_VALUES])
+def test_numbers_of_another_type_are_malformed(watch: Watch, name: str) -> None:
+    """Whole numbers where doubles are due are not read as zeros: what was answered stays for a person to see."""
+    span = prediction_of(fresh_id(), ["late"], more={name: [1.0, 2]})
+    watch.export(span)
+    assert watch.trace(span.trace_id)["predictions"] == []
+    (shown,) = watch.trace(span.trace_id)["spans"]
+    assert shown["attributes"][name] == "[1.0, 2]"
 
 
 def test_sender_losses_are_shown(watch: Watch) -> None:

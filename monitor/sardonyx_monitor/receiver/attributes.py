@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Values = Mapping[str, AnyValue]
 
 #: What the store's smallest integers hold, and what sums of counts have room for.
-_COUNT_MAX: Final = (1 << 31) - 1
+COUNT_MAX: Final = (1 << 31) - 1
 
 
 class Malformed(ValueError):
@@ -36,11 +36,11 @@ def read_text(values: Values, name: str) -> str:
 
 
 def read_integer(values: Values, name: str) -> int:
-    """A count, 0 to _COUNT_MAX."""
+    """A count, 0 to COUNT_MAX."""
     value = values.get(name)
     if value is None:
         return 0
-    if value.WhichOneof("value") != "int_value" or not 0 <= value.int_value <= _COUNT_MAX:
+    if value.WhichOneof("value") != "int_value" or not 0 <= value.int_value <= COUNT_MAX:
         raise Malformed(f"{name} is no count.")
     return value.int_value
 
@@ -57,7 +57,10 @@ def read_double(values: Values, name: str, default: float) -> float:
 
 def read_doubles(values: Values, name: str) -> list[float]:
     """An array of numbers."""
-    return [each.double_value for each in read_elements(values, name)]
+    elements = read_elements(values, name)
+    if not all(each.HasField("double_value") for each in elements):
+        raise Malformed(f"{name} holds what is no double.")
+    return [each.double_value for each in elements]
 
 
 def read_elements(values: Values, name: str) -> Sequence[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sardonyx import telemetry
 from sardonyx.prediction_id import ID_LENGTH_MAX
-from sardonyx_monitor.receiver.attributes import Malformed, read_elements
+from sardonyx_monitor.receiver.attributes import COUNT_MAX, Malformed, read_elements
 from sardonyx_monitor.store.rows import MemberRow
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_members(request: RequestRow, values: Values) -> Members:
     counts = [each.int_value for each in read_elements(values, telemetry.PREDICTION_ROWS)] or [1] * len(ids)
     if not all(0 < len(each) <= ID_LENGTH_MAX for each in ids):
         raise Malformed(f"{telemetry.PREDICTION_IDS} holds what is no id.")
-    if len(counts) != len(ids) or any(count < 1 for count in counts):
+    if len(counts) != len(ids) or any(count < 1 for count in counts) or sum(counts) > COUNT_MAX:
         raise Malformed(f"{telemetry.PREDICTION_ROWS} does not say how many rows each prediction has.")
     if ids and request.row_count and sum(counts) != request.row_count:
         raise Malformed(f"The predictions have {sum(counts)} rows, the request {request.row_count}.")
