@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,15 @@ from hypothesis import strategies as st
 from client import plain
 from client.plain import MODEL, Plain
 from sardonyx import AsyncClient, Client
+from sardonyx.client.caller import closed
 from sardonyx.client.coalescing import FLIGHTS
 from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Unavailable
 from server.scene import LONG, PATIENCE_S, REGRESSOR, SLOW, array_of, frame_of, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    import grpc
 
     from sardonyx import Answer
     from server.scene import Scene
@@ -214,6 +218,69 @@ def test_the_blocking_client_closes_alike() -> None:
         client.close()
         assert server.asked == sent
     assert [type(error) for error in errors] == [Unavailable] * 5
+    assert not client._channels
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads that change places between any two steps."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("hedge_after_s", [None, PATIENCE_S])
+def test_closing_under_busy_threads_is_unavailable(hedge_after_s: float | None) -> None:
+    """Threads that never rest meet the end between any two steps of theirs, and are told it in the same words."""
+    server = Plain()
+    ends: list[str] = []
+
+    def call(client: Client) -> None:
+        try:
+            while True:
+                client.predict(MODEL, {"x": 1.0})
+        except Exception as error:
+            ends.append(f"{type(error).__name__}: {error}")
+
+    with plain.running(server) as address:
+        for _ in range(20):
+            client = Client(address, hedge_after_s=hedge_after_s)
+            server.asked = 0
+            threads = [threading.Thread(target=call, args=(client,)) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            wait_until(lambda: server.asked >= 30, "all are busy")
+            client.close()
+            for thread in threads:
+                thread.join(PATIENCE_S)
+            assert not client._channels
+    assert len(ends) == 120
+    assert set(ends) == {f"Unavailable: {closed().message}"}
+
+
+def test_a_connection_that_is_opened_while_the_client_closes_is_closed() -> None:
+    """Nothing is left open, whichever thread was first."""
+    opening, going_on = threading.Event(), threading.Event()
+
+    class Slow(Client):
+        def _open(self, *arguments: Any) -> grpc.Channel:
+            opening.set()
+            going_on.wait(PATIENCE_S)
+            return super()._open(*arguments)
+
+    with plain.running(Plain()) as address:
+        client = Slow(address)
+        calling = threading.Thread(target=client.ready, args=(MODEL,))
+        calling.start()
+        opening.wait(PATIENCE_S)
+        closing = threading.Thread(target=client.close)
+        closing.start()
+        closing.join(0.5)
+        going_on.set()
+        for thread in (calling, closing):
+            thread.join(PATIENCE_S)
     assert not client._channels
 
 

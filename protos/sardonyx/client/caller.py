@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -165,6 +166,8 @@ class Caller(Generic[Channel]):
         self._budget = RetryBudget()
         self._channels: dict[Link, Channel] = {}
         self._closed = False
+        #: Held by who opens a channel, or sees to it that there are no more.
+        self._opening = threading.Lock()
 
     def _open(self, address: str, options: Sequence[tuple[str, Any]], tls: Tls | None) -> Channel:
         """A channel of the transport's own kind."""
@@ -172,13 +175,17 @@ class Caller(Generic[Channel]):
 
     def _channel(self, link: Link) -> Channel:
         channel = self._channels.get(link)
-        if channel is None:
+        return self._opened(link) if channel is None else channel
+
+    def _opened(self, link: Link) -> Channel:
+        with self._opening:
             if self._closed:
                 raise closed()
-            # Equal options would make two channels one.
-            options = (*_OPTIONS, *self._agent, ("sardonyx.connection", link.number))
-            channel = self._channels.setdefault(link, self._open(link.address, options, self._tls))
-        return channel
+            if link not in self._channels:
+                # Equal options would make two channels one.
+                options = (*_OPTIONS, *self._agent, ("sardonyx.connection", link.number))
+                self._channels[link] = self._open(link.address, options, self._tls)
+            return self._channels[link]
 
     def _deadline(self, timeout_s: float | None) -> Deadline:
         return Deadline(self._timeout_s if timeout_s is None else timeout_s)

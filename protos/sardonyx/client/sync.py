@@ -12,7 +12,7 @@ import grpc
 from sardonyx.client import calls, wire
 from sardonyx.client.answer import Answer
 from sardonyx.client.cache import InterfaceCache
-from sardonyx.client.caller import Caller, Prediction, Question, Request, Response
+from sardonyx.client.caller import Caller, Prediction, Question, Request, Response, closed
 from sardonyx.client.outcomes import OutcomeReport, batches, check
 from sardonyx.client.retry import Retry
 from sardonyx.errors import InvalidInput, SardonyxError
@@ -39,7 +39,8 @@ class _SyncCaller(Caller[grpc.Channel]):
 
     def close(self) -> None:
         """Close the connections, for good; safe to repeat. Calls on their way end with Unavailable."""
-        self._closed = True
+        with self._opening:
+            self._closed = True
         while self._channels:
             self._channels.popitem()[1].close()
 
@@ -62,6 +63,11 @@ class _SyncCaller(Caller[grpc.Channel]):
                 return self._ask(question)
             except SardonyxError as error:
                 wait_s = self._wait_s(retry, question, error)
+            except ValueError:
+                if not self._closed:
+                    raise
+                # How gRPC says that the channel was closed, by another thread, before the call was on its way.
+                raise closed() from None
             time.sleep(wait_s)
 
     def _ask(self, question: Question[Request, Response]) -> Response:
