@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from sardonyx import AsyncClient, Client
 from sardonyx.client.caller import closed
 from sardonyx.client.coalescing import FLIGHTS
 from sardonyx.errors import DeadlineExceeded, InvalidInput, SardonyxError, Unavailable
-from server.scene import LONG, PATIENCE_S, REGRESSOR, SLOW, array_of, frame_of, wait_until
+from server.scene import CLASSIFIER, LONG, PATIENCE_S, REGRESSOR, SLOW, array_of, frame_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,6 +175,52 @@ async def test_closing_at_any_moment_leaves_nothing(turns: int) -> None:
         await asyncio.sleep(0.02)
         assert not client._coalescer._groups
     assert not client._channels
+
+
+@types.coroutine
+def _rest(coroutine: Any, waits_for: Any) -> Any:
+    """What is left of a coroutine that has begun."""
+    while True:
+        sent = yield waits_for
+        try:
+            waits_for = coroutine.send(sent)
+        except StopIteration as end:
+            return end.value
+
+
+def _begun(loop: asyncio.AbstractEventLoop, coroutine: Any) -> asyncio.Future[Any]:
+    """A task that begins when it is made, as those of asyncio.eager_task_factory do, which Python 3.11 lacks."""
+
+    async def rest(waits_for: Any) -> Any:
+        return await _rest(coroutine, waits_for)
+
+    ended = loop.create_future()
+    try:
+        return asyncio.Task(rest(coroutine.send(None)), loop=loop)
+    except StopIteration as end:
+        ended.set_result(end.value)
+    except Exception as error:
+        ended.set_exception(error)
+    return ended
+
+
+async def test_a_request_that_ends_where_it_begins_leaves_nothing(address: str) -> None:
+    """Where tasks begin at once, what cannot be written fails before its request is on its way; others are answered."""
+    row = frame_of(seed=33, rows=1).to_dict("records")[0]
+    told: list[Any] = []
+    async with AsyncClient(address) as client:
+        await client.describe(CLASSIFIER)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        wrong = asyncio.create_task(client.predict(CLASSIFIER, {**row, "origin": "\ud800"}))
+        loop.set_task_factory(_begun)
+        with pytest.raises(InvalidInput, match="UTF-8"):
+            await wrong
+        await asyncio.sleep(0.02)
+        assert not client._coalescer._groups
+        loop.set_task_factory(None)
+        assert len(await client.predict(CLASSIFIER, row)) == 1
+    assert not told
 
 
 async def test_a_callers_cancel_under_a_closing_client_stays_a_cancel() -> None:

@@ -137,7 +137,9 @@ class _Group:
             # Rows that are still to be written are written together.
             calls = sorted(waiting[:count], key=_is_written)
             del waiting[:count]
-            self._flights.add(Flight(calls, self._carry, self._land))
+            flight = Flight(calls, self._carry, self._land)
+            self._flights.add(flight)
+            flight.depart()
         self._waiting = waiting
         if not waiting and self._hold is not None:
             self._hold.cancel()

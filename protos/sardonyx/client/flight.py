@@ -80,10 +80,15 @@ class Flight:
         self._carry = carry
         self._landed = landed
         self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None]
+        self._timer: asyncio.TimerHandle
         for call in calls:
             call.flight = self
-        self._task = self._loop.create_task(self._fly())
+
+    def depart(self) -> None:
+        """Send it, once. It may be over when this returns: some loops' tasks begin when they are made."""
         self._timer = self._watch(time.monotonic())
+        self._task = self._loop.create_task(self._fly())
 
     def left(self) -> None:
         """A caller was cancelled."""
