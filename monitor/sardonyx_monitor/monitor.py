@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sardonyx_monitor.catalog import Catalog
 from sardonyx_monitor.receiver.admission import Admission
+from sardonyx_monitor.receiver.decoder import Decoder
 from sardonyx_monitor.receiver.grpc_server import GrpcServer
 from sardonyx_monitor.receiver.losses import Losses
 from sardonyx_monitor.receiver.outcomes import OutcomeReceiver
@@ -40,9 +41,9 @@ class Monitor:
         self._writer = Writer(self._database, config.keep_days, self._store_failed)
         self._reader = Reader(self._database)
         self._health_reader = Reader(self._database, threads=1)
-        losses, admission = Losses(), Admission()
-        self._traces = TraceReceiver(self._writer, admission, losses)
-        self._grpc = GrpcServer(self._traces, OutcomeReceiver(self._writer, admission, losses))
+        losses, admission, self._decoder = Losses(), Admission(), Decoder()
+        takes = (self._writer, admission, losses, self._decoder)
+        self._grpc = GrpcServer(TraceReceiver(*takes), OutcomeReceiver(*takes))
         views = Views(self._reader, self._health_reader, self._writer, self._catalog, losses)
         self._web = WebServer(build(views))
         self.otlp_port = 0
@@ -70,7 +71,7 @@ class Monitor:
         """Close the doors, write what was taken, let go of the store. Safe twice, and after a failed start."""
         await self._grpc.stop()
         await self._web.stop()
-        self._traces.stop()
+        self._decoder.stop()
         self._catalog.stop()
         self._writer.stop()
         self._reader.stop()

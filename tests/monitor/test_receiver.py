@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import grpc
@@ -21,8 +24,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from monitor.scene import EXPORT, export_of, fresh_id, key_values, prediction_of, span_of
 from sardonyx import telemetry
 from sardonyx.address import Address
-from sardonyx.monitor.v1.outcome_service_pb2 import Outcome
+from sardonyx.monitor.v1.outcome_service_pb2 import Outcome, ReportOutcomesRequest
 from sardonyx_monitor.receiver.admission import Admission
+from sardonyx_monitor.receiver.decoder import Decoder
 from sardonyx_monitor.receiver.grpc_server import GrpcServer
 from sardonyx_monitor.receiver.losses import Losses
 from sardonyx_monitor.receiver.outcomes import OutcomeReceiver
@@ -475,8 +479,9 @@ async def test_busy_monitor_says_when_to_come_back(tmp_path: Path) -> None:
     database.open()
     writer = Writer(database)
     writer.start()
-    traces = TraceReceiver(writer, admission, losses)
-    server = GrpcServer(traces, OutcomeReceiver(writer, admission, losses))
+    decoder = Decoder()
+    takes = (writer, admission, losses, decoder)
+    server = GrpcServer(TraceReceiver(*takes), OutcomeReceiver(*takes))
     port = await server.start(Address("127.0.0.1", 0))
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -490,6 +495,63 @@ async def test_busy_monitor_says_when_to_come_back(tmp_path: Path) -> None:
         assert (losses.calls_refused, losses.spans_stored) == (1, 1)
     finally:
         await server.stop()
-        traces.stop()
+        decoder.stop()
         writer.stop()
         database.close()
+
+
+async def test_calls_that_were_given_up_keep_no_memory(tmp_path: Path) -> None:
+    """While decoder and writer are held up, calls that come and leave hold nothing: the budget is the bound it says."""
+    database, held = Database(tmp_path), threading.Event()
+    database.open()
+    writer, decoder, size = Writer(database), Decoder(), 1 << 20
+    traces = TraceReceiver(writer, Admission(4 * size), Losses(), decoder)
+    message = export_of(*[span_of({"text": "x" * 1000}) for _ in range(size // 1200)]).SerializeToString()
+    tracemalloc.start()
+    try:
+        # They are read, and wait for a writer that has not begun.
+        for number in range(20):
+            call = asyncio.create_task(traces.export(bytes(bytearray(message))))
+            while writer.waiting <= number:  # noqa: ASYNC110 - the writer tells nobody of what waits
+                await asyncio.sleep(0.001)
+            call.cancel()
+            await asyncio.wait([call])
+        # They wait for the decoder.
+        holding = asyncio.create_task(decoder.read(lambda _data: held.wait(PATIENCE_S), b""))
+        for _ in range(20):
+            call = asyncio.create_task(traces.export(bytes(bytearray(message))))
+            await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+        del call
+        assert tracemalloc.get_traced_memory()[0] < 8 * len(message)
+    finally:
+        tracemalloc.stop()
+        held.set()
+    assert await holding
+    decoder.stop()
+    writer.start()
+    writer.stop()
+    assert database.cursor().execute("select count(*) from otel_traces").fetchone() == (0,)
+    database.close()
+
+
+async def test_a_large_report_leaves_the_event_loop_free(tmp_path: Path) -> None:
+    """Outcomes wait for the decoder as spans do, and the loop turns meanwhile."""
+    database, held, decoder = Database(tmp_path), threading.Event(), Decoder()
+    database.open()
+    writer = Writer(database)
+    writer.start()
+    outcomes = OutcomeReceiver(writer, Admission(), Losses(), decoder)
+    holding = asyncio.create_task(decoder.read(lambda _data: held.wait(PATIENCE_S), b""))
+    report = ReportOutcomesRequest(outcomes=[Outcome(prediction_id="a", label="late")]).SerializeToString()
+    call = asyncio.create_task(outcomes.report(report))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not call.done()
+    held.set()
+    assert await holding
+    assert (await call).accepted == 1
+    decoder.stop()
+    writer.stop()
+    database.close()

@@ -23,6 +23,7 @@ from sardonyx_monitor.store.rows import Batch, OutcomeRow
 
 if TYPE_CHECKING:
     from sardonyx_monitor.receiver.admission import Admission
+    from sardonyx_monitor.receiver.decoder import Decoder
     from sardonyx_monitor.receiver.losses import Losses
     from sardonyx_monitor.store.writer import Writer
 
@@ -46,12 +47,14 @@ class OutcomeReceiver:
         writer: where they go.
         admission: how many bytes may be under way.
         losses: where what is not kept is counted.
+        decoder: reads them.
     """
 
-    def __init__(self, writer: Writer, admission: Admission, losses: Losses) -> None:
+    def __init__(self, writer: Writer, admission: Admission, losses: Losses, decoder: Decoder) -> None:
         self._writer = writer
         self._admission = admission
         self._losses = losses
+        self._decoder = decoder
 
     async def report(self, data: bytes) -> ReportOutcomesResponse:
         """Store the outcomes of a ReportOutcomesRequest; those accepted are durable on return.
@@ -61,12 +64,17 @@ class OutcomeReceiver:
             Unavailable: the call cannot be taken now.
         """
         with self._losses.counting(), self._admission.admit(len(data)):
-            checked = check(_parse(data), time.time_ns())
+            # Half a million outcomes take seconds.
+            checked = await self._decoder.read(_check, data)
             if checked.rows:
                 await asyncio.wrap_future(self._writer.submit(Batch(outcomes=checked.rows)))
         self._losses.outcomes_stored += len(checked.rows)
         self._losses.outcomes_rejected += len(checked.rejections)
         return ReportOutcomesResponse(accepted=len(checked.rows), rejections=checked.rejections)
+
+
+def _check(data: bytes) -> Checked:
+    return check(_parse(data), time.time_ns())
 
 
 def check(request: ReportOutcomesRequest, now_ns: int) -> Checked:

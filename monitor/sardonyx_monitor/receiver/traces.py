@@ -9,7 +9,6 @@ INVALID_ARGUMENT with BadRequest.
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
@@ -23,6 +22,7 @@ from sardonyx_monitor.receiver.spans import Decoded, decode
 
 if TYPE_CHECKING:
     from sardonyx_monitor.receiver.admission import Admission
+    from sardonyx_monitor.receiver.decoder import Decoder
     from sardonyx_monitor.receiver.losses import Losses
     from sardonyx_monitor.store.writer import Writer
 
@@ -34,14 +34,14 @@ class TraceReceiver:
         writer: where they go.
         admission: how many bytes may be under way.
         losses: where what is not kept is counted.
+        decoder: reads them.
     """
 
-    def __init__(self, writer: Writer, admission: Admission, losses: Losses) -> None:
+    def __init__(self, writer: Writer, admission: Admission, losses: Losses, decoder: Decoder) -> None:
         self._writer = writer
         self._admission = admission
         self._losses = losses
-        # One thread: decoding is Python, and two would take turns. The event loop stays free for the pages.
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._decoder = decoder
 
     async def export(self, data: bytes) -> ExportTraceServiceResponse:
         """Store the spans of a call; they are durable on return.
@@ -53,16 +53,11 @@ class TraceReceiver:
             InvalidInput: the bytes are no such message.
             Unavailable: the call cannot be taken now.
         """
-        loop = asyncio.get_running_loop()
         with self._losses.counting(), self._admission.admit(len(data)):
-            decoded = await loop.run_in_executor(self._decoder, _decode, data)
+            decoded = await self._decoder.read(_decode, data)
             if decoded.batch.spans or decoded.batch.senders:
                 await asyncio.wrap_future(self._writer.submit(decoded.batch))
         return self._answer(decoded)
-
-    def stop(self) -> None:
-        """Finish what is being decoded. Safe twice."""
-        self._decoder.shutdown()
 
     def _answer(self, decoded: Decoded) -> ExportTraceServiceResponse:
         self._losses.spans_stored += len(decoded.batch.spans)

@@ -155,6 +155,19 @@ class Batch:
     outcomes: list[OutcomeRow] = field(default_factory=list)
     senders: list[SenderRow] = field(default_factory=list)
 
+    def clear(self) -> None:
+        """Let go of all of it."""
+        for rows in (
+            self.spans,
+            self.requests,
+            self.predictions,
+            self.members,
+            self.inputs,
+            self.outcomes,
+            self.senders,
+        ):
+            rows.clear()
+
     @classmethod
     def merged(cls, batches: Iterable[Batch]) -> Batch:
         """Several batches as one, in their order."""

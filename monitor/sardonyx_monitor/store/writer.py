@@ -79,12 +79,14 @@ class Writer:
         self._thread.start()
 
     def submit(self, batch: Batch) -> Future[None]:
-        """Take a batch; the future ends once it is durable.
+        """Take a batch; the future ends once it is durable. One that is cancelled before its turn is cleared.
 
         Raises:
             Unavailable: too many wait already, or the monitor is stopping. The same call may succeed later.
         """
         job = _Job(batch, Future())
+        # The queue keeps a call that was given up until its turn, and no budget counts that.
+        job.done.add_done_callback(lambda done: batch.clear() if done.cancelled() else None)
         if self._closed:
             raise Unavailable("The monitor is stopping. Send the call again once it is back.", RETRY_AFTER_S)
         try:
