@@ -71,6 +71,14 @@ def test_an_answer_that_cannot_be_read_is_an_error_of_the_family(change: str) ->
         read_reply(response, INFO)
 
 
+@pytest.mark.parametrize("version", ["", "canary", "2.1", "²", "٣", "9" * 5000])
+def test_a_version_of_another_kind_is_none(version: str) -> None:
+    """Another server's versions may be any text: then it has no number."""
+    response = _response(np.ones(3), raw=True)
+    response.model_version = version
+    assert read_reply(response, INFO).version == 0
+
+
 def test_metadata_of_any_server_is_read() -> None:
     """Types and shapes that sardonyx does not have are described as they are."""
     response = oip.ModelMetadataResponse(name="m", versions=["1"], platform="other")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -490,14 +491,14 @@ def test_an_artifact_without_a_digest_is_refused(registry: Registry) -> None:
         registry.blob(Artifact())
 
 
-def test_a_strange_file_among_the_versions_is_named(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["notes.txt", "².json"])
+def test_a_strange_file_among_the_versions_is_named(registry: Registry, tmp_path: Path, name: str) -> None:
     """A file that is not sardonyx's is named, so that somebody can remove it."""
     _publish(registry)
-    (tmp_path / "models" / MODEL / "versions" / "notes.txt").write_text("mine")
+    (tmp_path / "models" / MODEL / "versions" / name).write_text("mine")
 
-    with pytest.raises(
-        RegistryCorrupt, match=r"'models/flight-delay/versions/notes\.txt'.*Remove what is not sardonyx's"
-    ):
+    found = re.escape(f"'models/flight-delay/versions/{name}'")
+    with pytest.raises(RegistryCorrupt, match=f"{found}.*Remove what is not sardonyx's"):
         registry.versions(MODEL)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy.typing as npt
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from sardonyx.oip import messages as oip
 
 Array = npt.NDArray[Any]
+
+#: A version's number.
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 def selector(version: str | int | None) -> str:
@@ -44,7 +48,8 @@ def read_reply(response: oip.ModelInferResponse, info: ModelInfo) -> Reply:
         raise SardonyxError(f"The server's answer cannot be read: {error!r}. Ask whoever runs it.") from error
     return Reply(
         model=response.model_name,
-        version=int(response.model_version) if response.model_version.isdigit() else 0,
+        # Another server's may be any text.
+        version=int(response.model_version) if _NUMBER.fullmatch(response.model_version) else 0,
         interface_major=response.parameters["sardonyx_interface_major"].int64_param,
         route=response.parameters["sardonyx_route"].string_param,
         outputs=outputs,

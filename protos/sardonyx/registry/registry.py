@@ -274,7 +274,7 @@ def _name(number: int) -> str:
 
 def _number(name: str, folder: str) -> int:
     stem = name.removesuffix(".json")
-    if not stem.isdigit():
+    if not stem.isdecimal():
         raise RegistryCorrupt(
             f"The registry holds '{folder}/{name}' where a number was expected. Remove what is not sardonyx's."
         )
