@@ -67,6 +67,10 @@ class Version:
         )
 
 
+#: A registry that takes calls and does not answer them is given up by its client after half a minute. The monitor's
+#: start and its end do not wait for that.
+SILENT_S: Final = 3.0
+
 #: The acts that change who answers or sees calls, as the timeline names them.
 _ACTS: Final = {
     Event.KIND_LIVE: "live",
@@ -155,6 +159,7 @@ class Catalog:
         self.location = location
         self._interval_s = interval_s
         self._snapshot = Snapshot()
+        self._read_once = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
 
@@ -164,15 +169,16 @@ class Catalog:
         return self._snapshot
 
     def start(self) -> None:
-        """Read once, then keep reading."""
-        self.refresh()
+        """Begin to read, and wait for what is read first; not for a registry that does not answer."""
         self._thread.start()
+        if not self._read_once.wait(SILENT_S):
+            LOG.warning("the registry %s has not answered for %g s; it is still asked", self.location, SILENT_S)
 
     def stop(self) -> None:
-        """End. Safe twice, and before start."""
+        """End; a reading that is not answered is left to the end of the process. Safe twice, and before start."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(SILENT_S)
 
     def refresh(self) -> None:
         """Read the registry now; where that fails, keep what was known and say why."""
@@ -201,12 +207,14 @@ class Catalog:
         return Snapshot(models, datetime.now(UTC), " ".join(errors))
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._interval_s):
+        while not self._stopping.is_set():
             try:
                 self.refresh()
             except Exception:
                 # Pages without news are better than a monitor without pages.
                 LOG.exception("reading the registry failed")
+            self._read_once.set()
+            self._stopping.wait(self._interval_s)
 
 
 def _read(registry: Registry, name: str, before: Model) -> Model:

@@ -129,7 +129,7 @@ def watching(registry: Path, data: Path) -> Iterator[Watch]:
         yield watch
 
 
-def start_monitor(registry: Path, data: Path, *arguments: str) -> Program:
+def start_monitor(registry: Path | str, data: Path, *arguments: str) -> Program:
     """Start a monitor that a test may end as it likes."""
     ports = ("--otlp", "127.0.0.1:0", "--web", "127.0.0.1:0")
     return Program.start("sardonyx_monitor", "--registry", str(registry), "--data", str(data), *ports, *arguments)

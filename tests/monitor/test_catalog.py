@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monitor.scene import connected, doors_of, span_of, start_monitor
 from sardonyx_exporter import promote
 from sardonyx_monitor.catalog import Catalog
 from server.scene import export_regressor
+from server.test_silent_registry import silent_bucket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +88,16 @@ def test_what_vanishes_stays_as_it_was_known(registry: Path, place: str) -> None
     (registry / "away").rename(registry / place)
     catalog.refresh()
     assert (catalog.snapshot.models, catalog.snapshot.error) == (before, "")
+
+
+def test_a_registry_that_does_not_answer_holds_neither_start_nor_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Doors open and spans are stored while a bucket says nothing; that is logged, and SIGTERM ends the monitor."""
+    with silent_bucket(monkeypatch):
+        program = start_monitor("s3://bucket/models", tmp_path / "data")
+        with connected(*doors_of(program)) as watch:
+            watch.export(span_of())
+            assert watch.health()["stored"]["spans"] == 1
+        assert program.stop() == 0, "".join(program.lines)
+        assert "has not answered for 3 s" in "".join(program.lines)
