@@ -94,7 +94,9 @@ class Plain(grpc.GenericRpcHandler):
                 with self._lock:
                     self.cancelled += 1
 
-        context.add_callback(over)
+        if not context.add_callback(over):
+            # It was cancelled before it came to be looked at.
+            over()
         while context.is_active() and not self.hold.wait(0.01):
             pass
         done.set()
