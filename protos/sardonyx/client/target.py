@@ -39,11 +39,11 @@ def targets(address: object) -> list[str]:
 
 
 def is_local(target: str) -> bool:
-    """Whether what is sent there stays on this machine."""
+    """Whether what is sent there stays on this machine; not where nobody can tell."""
     if _SOCKET.fullmatch(target):
         return True
-    host = _address(target).host
     try:
+        host = _address(target).host
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
