@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import struct
+import sys
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -20,9 +24,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from sardonyx.registry import Registry
 from sardonyx_exporter import promote, shadow
+from sardonyx_server import pipe
+from sardonyx_server.batcher import RowQueue
 from sardonyx_server.config import default_workers
+from sardonyx_server.life.manager import Manager
+from sardonyx_server.life.session import Runtime
+from sardonyx_server.life.watcher import Watcher
+from sardonyx_server.shadow import Shadow
 from sardonyx_server.telemetry.metrics import exposition, names
+from sardonyx_server.telemetry.metrics import reporter as reporter_module
 from sardonyx_server.telemetry.metrics.counting import Metrics
 from sardonyx_server.telemetry.metrics.names import METRICS, Kind
 from sardonyx_server.telemetry.metrics.totals import KEPT_S, Totals
@@ -50,6 +62,7 @@ from server.scene import (
     wait_until,
 )
 from server.sink import free_port
+from server.test_silent_registry import never, until
 from support.programs import running_server
 
 if TYPE_CHECKING:
@@ -452,6 +465,33 @@ def test_reports_hold_what_is_new(served: Served) -> None:
     metrics.take([Record("any", "counted", served, "live", "OK", rows=1)], missed=2)
     assert counts_of(metrics.take_counted())
     assert metrics.take_counted() == Values()
+
+
+async def test_a_report_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has no thread for a report tells all that it counted once it has one."""
+    monkeypatch.setattr(reporter_module, "INTERVAL_S", 0.01)
+    metrics, queue = Metrics(()), RowQueue(1)
+    registry, exhausted = Registry(str(tmp_path)), ThreadPoolExecutor(1)
+    manager = Manager(registry, never, Runtime(), lambda _model: None, load_timeout_s=1)
+    watcher = Watcher(registry, 60, lambda _wishes, _unread: None)
+    reporter = reporter_module.Reporter(metrics, manager, watcher, queue, Shadow({}, queue, None), None)
+    metrics.take([Record("any", code="NOT_FOUND")], missed=0)
+    exhausted.shutdown()
+    asyncio.get_running_loop().set_default_executor(exhausted)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as told, os.fdopen(writing, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        running = asyncio.create_task(reporter.run())
+        await asyncio.sleep(0.05)
+        with ThreadPoolExecutor(1) as recovered:
+            asyncio.get_running_loop().set_default_executor(recovered)
+            await until(lambda: bool(select.select([told], [], [], 0)[0]), "it is told")
+            running.cancel()
+            await asyncio.wait([running])
+        line, _ = told.read(1 << 16).split(b"\n", 1)
+    values = Values.of(pipe.read(line)[pipe.METRICS])
+    assert counts_of(values)[names.REQUESTS.name, ("", "", "", "NOT_FOUND")] == 1
+    queue.close()
 
 
 @given(counts=st.lists(st.integers(0, 5), min_size=1), buffered=st.integers(0, 5))

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from sardonyx_server import memory, pipe
+from sardonyx_server.log import LOG
 from sardonyx_server.telemetry.metrics import names
 from sardonyx_server.telemetry.metrics.values import Values
 
@@ -55,7 +56,11 @@ class Reporter:
     async def run(self) -> None:
         """Report until cancelled."""
         while True:
-            await self.report()
+            try:
+                await self.report()
+            except Exception:
+                # Where the system has no thread left for it, it has one later; nobody else would begin anew.
+                LOG.exception("metrics could not be told; they are told with the next ones")
             await asyncio.sleep(INTERVAL_S)
 
     async def report(self) -> None:
