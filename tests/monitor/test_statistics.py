@@ -96,6 +96,13 @@ def test_nothing_seen_says_nothing() -> None:
     """Without trials, or with one value, no interval is claimed; without truths there is no figure."""
     assert all(math.isnan(end) for end in intervals.of_share(0, 0))
     assert all(math.isnan(end) for end in intervals.of_mean(3.0, 9.0, 1))
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e200])
+def test_what_doubles_do_not_hold_is_no_certainty(scale: float) -> None:
+    """Where the squares of values are beyond doubles nothing is said of the mean: not that it is known exactly."""
+    values = [scale, 0.5 * scale, -scale]
+    assert all(math.isnan(end) for end in intervals.of_mean(sum(values), math.inf, len(values)))
     assert of_classes(Sums()) == of_values(Sums()) == []
     assert math.isnan(Sums().coverage)
 

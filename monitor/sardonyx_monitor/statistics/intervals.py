@@ -70,6 +70,9 @@ def of_mean(total: float, square_total: float, count: float, effective: float | 
     if size < 2:
         return UNKNOWN
     mean = total / count
-    variance = max(0.0, square_total - count * mean * mean) * (size / count) / (size - 1)
-    half = Z * math.sqrt(variance / size)
+    spread = square_total - count * mean * mean
+    if not math.isfinite(spread):
+        # Beyond what doubles hold. NaN is no width of 0, which would be certainty.
+        return UNKNOWN
+    half = Z * math.sqrt(max(0.0, spread) * (size / count) / (size - 1) / size)
     return Interval(mean - half, mean + half)
