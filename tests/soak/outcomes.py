@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
@@ -65,9 +66,11 @@ class Outcomes:
             while not stop.is_set():
                 await self._report(outcomes)
                 await asyncio.sleep(_INTERVAL_S)
-            async with asyncio.timeout(_LAST_S):
-                while self._offered:
-                    await self._report(outcomes)
+            # What is left then is told by the verdicts, with all the rest.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_S):
+                    while self._offered:
+                        await self._report(outcomes)
 
     async def _report(self, outcomes: AsyncOutcomes) -> None:
         batch = [self._offered.popleft() for _ in range(min(len(self._offered), _BATCH))]
@@ -76,6 +79,9 @@ class Outcomes:
         began = asyncio.get_running_loop().time()
         try:
             await outcomes.report_many([OutcomeReport(id_, value, source="soak") for id_, value in batch])
+        except asyncio.CancelledError:
+            self._offered.extendleft(reversed(batch))
+            raise
         except Exception as error:  # whatever a client raises is judged
             self._failed(error, began)
             self._offered.extendleft(reversed(batch))

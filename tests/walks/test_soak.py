@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soak import outcomes as outcomes_module
 from soak.acts import ACTS
 from soak.faults import FAULTS
 from soak.ledger import Given, Ledger
@@ -23,8 +24,9 @@ from soak.memory import BOUNDS, Life, Pace, slope_per_minute
 from soak.models import TOLERANCE, Long, Tensor, apart
 from soak.rules import CUT_OFF, MONITOR_AWAY, QUEUE_FULL, WORKER_GONE, Failure
 from soak.stage import is_alive
+from soak.stored import Stored
 from soak.timeline import Timeline, Windows
-from soak.verdicts import of_memory, of_requests
+from soak.verdicts import of_memory, of_monitor, of_requests
 
 if TYPE_CHECKING:
     from soak.models import Array
@@ -114,6 +116,29 @@ def test_it_ends_what_it_started() -> None:
         process.wait()
     assert process.returncode == 130, output + errors
     assert not [pid for pid in started if is_alive(pid)]
+
+
+async def test_truths_that_nobody_takes_are_told(
+    ledger: Ledger, windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A soak whose last truths nobody takes comes to its end, and says so: those on their way are among them."""
+    monkeypatch.setattr(outcomes_module, "_LAST_S", 0.3)
+    outcomes, stop = outcomes_module.Outcomes(windows), asyncio.Event()
+    for _ in range(outcomes_module._EVERY):
+        outcomes.offer(enter(ledger))
+    stop.set()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take what comes, and answer nobody."""
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as silent:
+        host, port = silent.sockets[0].getsockname()
+        await outcomes.run(f"{host}:{port}", stop)
+    assert (outcomes.waiting, outcomes.acknowledged) == (1, [])
+    verdicts = of_monitor(Stored(0, 0, 0, 0, [], 0, 0, 0), outcomes, dropped=0, sent=0)
+    assert [verdict.detail for verdict in verdicts if "never taken" in verdict.detail and not verdict.held]
 
 
 def test_right_answers_hold(ledger: Ledger) -> None:
