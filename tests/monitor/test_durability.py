@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -300,6 +301,35 @@ def test_a_reader_that_does_not_read_ends_without_a_traceback(tmp_path: Path) ->
         assert slow.recv(100).startswith(b"HTTP/1.1 200")
         assert program.stop() == 0
     assert not [line for line in program.lines if not line.startswith("sardonyx-monitor:")]
+
+
+def test_a_watcher_that_takes_nothing_does_not_hold_the_end(tmp_path: Path) -> None:
+    """SIGTERM ends the monitor with 0 though somebody watches its health and gives it no room to answer."""
+    program = start_monitor(tmp_path / "registry", tmp_path / "data")
+    host, port = doors_of(program)[0].rsplit(":", 1)
+    told = {":method": "POST", ":scheme": "http", ":path": "/grpc.health.v1.Health/Watch", ":authority": "any"}
+    told |= {"te": "trailers", "content-type": "application/grpc"}
+    # HPACK: literals without indexing, whose names are new.
+    headers = b"".join(
+        b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+        for name, value in told.items()
+    )
+    no_room = struct.pack(">HI", 4, 0)  # SETTINGS_INITIAL_WINDOW_SIZE = 0
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as watcher:
+        watcher.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, no_room))
+        watcher.sendall(_frame(1, 4, 1, headers) + _frame(0, 1, 1, bytes(5)))
+        # The answer's headers come, and nothing behind them.
+        answered = b""
+        while b"application/grpc" not in answered:
+            received = watcher.recv(4096)
+            assert received
+            answered += received
+        assert program.stop() == 0
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """A frame of HTTP/2."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
 @pytest.mark.parametrize("option", ["--keep-days", "--poll-interval-s"])

@@ -5,6 +5,8 @@ Messages come as bytes, so that one which cannot be read is answered as OTLP ask
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -69,7 +71,9 @@ class GrpcServer:
     async def stop(self) -> None:
         """Say NOT_SERVING, finish what runs. Safe twice, and before start."""
         if self._server is not None:
-            await self._health.enter_graceful_shutdown()
+            # A watcher that does not take what it is told keeps the library's lock.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._health.enter_graceful_shutdown(), GRACE_S)
             await self._server.stop(GRACE_S)
             self._server = None
 
