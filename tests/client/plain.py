@@ -32,6 +32,7 @@ class Plain(grpc.GenericRpcHandler):
     Attributes:
         properties: what its metadata says beside; sardonyx is known by ``sardonyx_version``.
         input: its name; a request that names another is refused.
+        version: its number; another one has no interface here.
         hold: each prediction waits for it.
         refusal: what every call is refused with, where there is one.
         asked: how many calls there were, of any method.
@@ -41,6 +42,7 @@ class Plain(grpc.GenericRpcHandler):
 
     properties: dict[str, str] = field(default_factory=dict)
     input: str = "x"
+    version: str = "1"
     hold: threading.Event = field(default_factory=threading.Event)
     refusal: grpc.StatusCode | None = None
     asked: int = 0
@@ -76,6 +78,8 @@ class Plain(grpc.GenericRpcHandler):
                 self._note(message, context)
                 if message.inputs[0].name != self.input:
                     context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the input is {self.input}")
+            elif message.version.isdigit() and message.version != self.version:
+                context.abort(grpc.StatusCode.NOT_FOUND, f"the version is {self.version}")
             return answer(message)
 
         return grpc.unary_unary_rpc_method_handler(
@@ -102,7 +106,7 @@ class Plain(grpc.GenericRpcHandler):
         done.set()
 
     def _metadata(self, request: oip.ModelMetadataRequest) -> oip.ModelMetadataResponse:
-        response = oip.ModelMetadataResponse(name=request.name, versions=["1"], platform="plain")
+        response = oip.ModelMetadataResponse(name=request.name, versions=[self.version], platform="plain")
         response.inputs.add(name=self.input, datatype="FP64", shape=[-1])
         response.outputs.add(name="value", datatype="FP64", shape=[-1])
         for name, value in self.properties.items():
@@ -112,7 +116,10 @@ class Plain(grpc.GenericRpcHandler):
     def _infer(self, request: oip.ModelInferRequest) -> oip.ModelInferResponse:
         (tensor,) = request.inputs
         values = np.asarray(decode_raw("FP64", request.raw_input_contents[0], tensor.shape[0]))
-        response = oip.ModelInferResponse(model_name=request.model_name, model_version="1", id=request.id)
+        response = oip.ModelInferResponse(model_name=request.model_name, model_version=self.version, id=request.id)
+        major = int(self.properties.get("sardonyx_interface_major", "0"))
+        if major:
+            response.parameters["sardonyx_interface_major"].int64_param = major
         response.outputs.add(name="value", datatype="FP64", shape=tensor.shape)
         response.raw_output_contents.append(encode_raw("FP64", 2 * values))
         return response

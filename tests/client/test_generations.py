@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from sklearn.linear_model import LogisticRegression
 
+from client import plain
+from client.plain import Plain
 from client.test_predict import Kind, both
 from sardonyx_exporter import export, promote
 from server.scene import ALONE, array_of, wait_until
@@ -48,3 +51,19 @@ def test_classes_are_those_of_the_version_that_answered(kind: Kind, tmp_path: Pa
         answer = client.predict(MODEL, row, version="v1")
         assert (answer.interface_major, list(answer.classes)) == (1, old.classes_.tolist())
         client.close()
+
+
+@both
+@pytest.mark.parametrize("shares", [{"sardonyx_version": "1"}, {}], ids=["shared", "alone"])
+def test_a_version_is_named_by_who_has_it(kind: Kind, shares: dict[str, str]) -> None:
+    """While some follow the default sooner than others no answer is lost: somebody who has the version is asked."""
+    properties = [{**shares, "sardonyx_interface_major": str(n), "sardonyx_classes": f'["{n}"]'} for n in (1, 2)]
+    servers = [Plain(properties[0]), Plain(properties[0])]
+    with plain.running(servers[0]) as first, plain.running(servers[1]) as second:
+        client: Any = kind([first, second], connections=1)
+        for _ in range(2):
+            assert client.predict(plain.MODEL, {"x": 1.0}).classes == ("1",)
+        servers[0].version, servers[0].properties = "2", properties[1]
+        answers = [client.predict(plain.MODEL, {"x": 1.0}) for _ in range(6)]
+        client.close()
+    assert {(answer.version, answer.classes) for answer in answers} == {(1, ("1",)), (2, ("2",))}

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Blocking:
     """The asyncio client as a blocking one, for tests of what both do alike."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str | list[str], **options: Any) -> None:
         self._runner = asyncio.Runner()
-        self._client = AsyncClient(address)
+        self._client = AsyncClient(address, **options)
 
     def predict(self, model: str, data: Any, **options: Any) -> Answer:
         """As AsyncClient."""

@@ -20,6 +20,9 @@ FRESH_S: Final = 60.0
 #: Then one call asks, and all others believe it for so long yet: hundreds under way would ask at once otherwise.
 STALE_S: Final = 1.0
 
+#: A version that one worker answered by others may not have yet: so long until the next of them is asked for it.
+ELSEWHERE_S: Final = 0.02
+
 
 class InterfaceCache:
     """Interfaces by model and version, each with what writes requests to it.

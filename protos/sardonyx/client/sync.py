@@ -11,11 +11,11 @@ import grpc
 
 from sardonyx.client import calls, wire
 from sardonyx.client.answer import Answer
-from sardonyx.client.cache import InterfaceCache
+from sardonyx.client.cache import ELSEWHERE_S, InterfaceCache
 from sardonyx.client.caller import Caller, Prediction, Question, Request, Response, closed
 from sardonyx.client.outcomes import OutcomeReport, batches, check
 from sardonyx.client.retry import Retry
-from sardonyx.errors import InvalidInput, SardonyxError
+from sardonyx.errors import InvalidInput, NotFound, SardonyxError
 from sardonyx.oip import messages as oip
 
 if TYPE_CHECKING:
@@ -221,9 +221,18 @@ class Client(_SyncCaller):
         if reply.interface_major == writer.major:
             return reply
         # The request fits another generation too, which became the default since this one was learned.
-        model, version = writer.info.name, str(reply.version)
-        found = self._cache.get(model, version) or self._learn(model, version, deadline, metadata)
-        return reply._replace(classes=found.info.classes)
+        named = self._exactly(writer.info.name, str(reply.version), deadline, metadata)
+        return reply._replace(classes=named.info.classes)
+
+    def _exactly(self, model: str, version: str, deadline: Deadline, metadata: Metadata) -> Writer:
+        """What is known of a version that has answered, or is to be learned of it while the caller waits."""
+        while True:
+            try:
+                return self._cache.get(model, version) or self._learn(model, version, deadline, metadata)
+            except NotFound:
+                if deadline.left_s <= ELSEWHERE_S:
+                    raise
+                time.sleep(ELSEWHERE_S)
 
     def __enter__(self) -> Client:
         """The client itself."""
