@@ -30,7 +30,7 @@ def begin(work: Callable[[], T], name: str) -> Future[T]:
         name: the thread's.
 
     Returns:
-        What comes of it.
+        What comes of it; RuntimeError where the system has no thread for it.
     """
     future = Future[T]()
     # What nobody waits for any more goes on all the same.
@@ -44,7 +44,10 @@ def begin(work: Callable[[], T], name: str) -> Future[T]:
         else:
             future.set_result(result)
 
-    _Apart(target=run, name=name, daemon=True).start()
+    try:
+        _Apart(target=run, name=name, daemon=True).start()
+    except RuntimeError as error:
+        future.set_exception(error)
     return future
 
 

@@ -11,6 +11,8 @@ import ctypes
 import os
 from typing import Final
 
+from sardonyx_server.log import LOG
+
 #: How often a worker looks at itself.
 INTERVAL_S: Final = 30.0
 #: What has grown to less than that is nobody's trouble.
@@ -33,7 +35,11 @@ class Keeper:
         """Look again and again, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_S)
-            await asyncio.to_thread(self.look)
+            try:
+                await asyncio.to_thread(self.look)
+            except RuntimeError as error:
+                # The system has no thread left for it: soon, perhaps, it has.
+                LOG.warning("memory is not given back: %s", error)
 
     def look(self) -> None:
         """Give back what is worth it."""

@@ -73,6 +73,10 @@ class Watcher:
         except SardonyxError as error:
             self._report(error.message)
             return
+        except Exception as error:
+            # Where the system has no thread or memory left for it, it has some later; nobody else would begin anew.
+            self._report(f"It could not be read: {type(error).__name__}: {error}. What is served stays as it is.")
+            return
         self._report(" ".join(errors))
         if first and errors and not logs:
             # Nothing could be read of what is there: that is not the same as nothing being there.

@@ -1,0 +1,96 @@
+"""A system that has no thread left for a worker: what needed one goes on as soon as there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from sardonyx.registry import Log, Registry
+from sardonyx_server import memory
+from sardonyx_server.batcher import Batcher, Limits, RowQueue
+from sardonyx_server.life.manager import Manager
+from sardonyx_server.life.model import Wish
+from sardonyx_server.life.session import Runtime
+from sardonyx_server.life.states import State
+from sardonyx_server.life.watcher import Watcher
+from sardonyx_server.served import Served
+from server.loaded import BOUNDS
+from server.scene import LOOKUP, lookup_graph, publish_by_hand
+from server.test_silent_registry import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pytest
+
+    from sardonyx_server.life.loader import Loaded
+
+#: Nobody has room for such a stack.
+TOO_LARGE: Final = 1 << 47
+
+
+@contextmanager
+def no_threads() -> Iterator[None]:
+    """Within it, no thread can be started."""
+    before = threading.stack_size(TOO_LARGE)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
+async def test_the_registry_is_followed_again(tmp_path: Path) -> None:
+    """A reading that has no thread is reported, and the next ones take place."""
+    watcher = Watcher(Registry(str(tmp_path)), 0.01, lambda _wishes, _unread: None)
+    with no_threads():
+        watching = asyncio.create_task(watcher.run())
+        await until(lambda: "can't start new thread" in watcher.error, "it is said")
+        assert watcher.last_read is None
+    await until(lambda: watcher.last_read is not None, "it is read")
+    assert not watcher.error
+    watching.cancel()
+    await asyncio.wait([watching])
+
+
+async def test_a_version_is_loaded_after_all(tmp_path: Path) -> None:
+    """A load that has no thread failed, so nobody waits for it, and it is tried again."""
+    registry = tmp_path / "registry"
+    publish_by_hand(registry, LOOKUP, lookup_graph(), golden={0: 10.0, 2: 30.0})
+    queue = RowQueue(BOUNDS.rows_max)
+
+    def serving(loaded: Loaded, released: Callable[[], None]) -> Served:
+        batcher = Batcher(loaded.session, loaded.cost, queue, Limits())
+        return Served(loaded.manifest, loaded.typed, batcher, BOUNDS, released)
+
+    manager = Manager(Registry(str(registry)), serving, Runtime(), lambda _model: None, load_timeout_s=60)
+    with no_threads():
+        manager.wish({LOOKUP: Wish(default_major=1, live={1: 1}, log=Log())}, ())
+        version = manager.models[LOOKUP].versions[1]
+        await until(lambda: version.state is State.FAILED, "it failed")
+        assert manager.settled
+    await until(lambda: version.state is State.READY, "it is ready")
+    await manager.stop()
+    queue.close()
+
+
+async def test_memory_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that has no thread is not the last one."""
+    monkeypatch.setattr(memory, "INTERVAL_S", 0.01)
+    looked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Keeper(memory.Keeper):
+        def look(self) -> None:
+            super().look()
+            loop.call_soon_threadsafe(looked.set)
+
+    with no_threads():
+        keeping = asyncio.create_task(Keeper().run())
+        await asyncio.sleep(0.05)
+        assert not looked.is_set()
+    await until(looked.is_set, "it is looked at")
+    keeping.cancel()
+    await asyncio.wait([keeping])
