@@ -114,6 +114,7 @@ def test_a_variable_for_traces_wins() -> None:
         ("TIMEOUT", "soon"),
         ("TIMEOUT", "-1"),
         ("TIMEOUT", "nan"),
+        ("TIMEOUT", "9223372036854775807"),
         ("CERTIFICATE", "/nowhere/roots.pem"),
     ],
 )

@@ -21,6 +21,8 @@ _PREFIXES: Final = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
 #: What OTLP/gRPC knows. None by default, as in OpenTelemetry's SDKs: gzip takes 2 µs a span, and as much to undo.
 COMPRESSIONS: Final = ("none", "gzip")
 TIMEOUT_S: Final = 10.0
+#: gRPC takes the deadline of some centuries for one that has passed.
+TIMEOUT_S_MAX: Final = 86_400.0
 #: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md: a key that ends in -bin has a value of bytes.
 _KEY: Final = re.compile(r"[0-9a-z_.-]+(?<!-bin)")
 _VALUE: Final = re.compile(r"[ -~]*")
@@ -112,8 +114,10 @@ def _read_timeout_s(environ: Mapping[str, str]) -> float:
         timeout_s = float(text) / 1000 if text else TIMEOUT_S
     except ValueError:
         timeout_s = 0.0
-    if not 0 < timeout_s < float("inf"):
-        raise ValueError(f"{name} is {text!r}. Write a number of milliseconds, such as 10000.")
+    if not 0 < timeout_s <= TIMEOUT_S_MAX:
+        raise ValueError(
+            f"{name} is {text!r}. Write a number of milliseconds, such as 10000, and no more than a day's."
+        )
     return timeout_s
 
 
