@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -209,6 +210,13 @@ def test_a_varint_is_protobufs_own(value: int) -> None:
     """Integers of 64 bits are written as protobuf writes them."""
     want = AnyValue(int_value=value).SerializeToString()
     assert b"\x18" + varint(value) == want
+
+
+def test_an_environment_that_is_no_text_is_told_as_far_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are not UTF-8, in a name that the environment gives, do not keep a worker from its start."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", os.fsdecode(b"caf\xe9"))
+    (resource,) = ExportTraceServiceRequest.FromString(BatchWriter().write((), 0)).resource_spans
+    assert attributes_of(resource.resource.attributes)["service.name"] == "caf?"
 
 
 @untimed

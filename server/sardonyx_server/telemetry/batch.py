@@ -80,4 +80,5 @@ def _any(value: object) -> AnyValue:
         return AnyValue(bool_value=value)
     if isinstance(value, int):
         return AnyValue(int_value=value)
-    return AnyValue(string_value=str(value))
+    # The environment may hold bytes that are no text.
+    return AnyValue(string_value=str(value).encode(errors="replace").decode())
