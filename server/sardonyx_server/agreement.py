@@ -1,4 +1,4 @@
-"""How far two versions of one interface agree on the same rows."""
+"""How far two versions of one interface generation agree on the same rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sardonyx.registry.v1.interface_pb2 import OUTPUT_KIND_LABEL, OUTPUT_KIND_PROBABILITIES, OUTPUT_KIND_VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sardonyx.registry.v1.manifest_pb2 import Manifest
 
@@ -21,22 +21,23 @@ Array = npt.NDArray[Any]
 _OWN_ERROR: Final = "mae"
 
 
-def count_alike(live: Manifest, answered: Sequence[Array], shadowed: Sequence[Array]) -> int:
+def count_alike(live: Manifest, answered: Sequence[Array], shadowed: Mapping[str, Array]) -> int:
     """How many rows both answer alike.
 
     Classes are alike where they are equal; where there are only probabilities, the likeliest class counts. Values are
     alike where they are no farther apart than the live version is from the truth on average, as its evaluation found:
     two fits of one problem never give the same number, and a difference below their own error is none. A version that
-    states no such error is held to the tolerance of its golden rows.
+    states no such error is held to the tolerance of its golden rows. Outputs that only one of them has are passed over.
 
     Args:
         live: the manifest of the version that answered.
         answered: an array for each output of the interface, shape [rows] or [rows, width].
-        shadowed: the other version's, alike.
+        shadowed: the other version's, by the outputs' names.
     """
     pairs: dict[int, list[tuple[Array, Array]]] = {}
-    for output, ours, theirs in zip(live.interface.outputs, answered, shadowed, strict=True):
-        pairs.setdefault(output.kind, []).append((ours, theirs))
+    for output, ours in zip(live.interface.outputs, answered, strict=True):
+        if output.name in shadowed:
+            pairs.setdefault(output.kind, []).append((ours, shadowed[output.name]))
     if labels := pairs.get(OUTPUT_KIND_LABEL):
         alike = [ours == theirs for ours, theirs in labels]
     elif probabilities := pairs.get(OUTPUT_KIND_PROBABILITIES):

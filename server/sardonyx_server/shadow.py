@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 from grpc import StatusCode
 
@@ -177,7 +179,8 @@ class Shadow:
         started_ns = time.perf_counter_ns()
         try:
             ran = await _ran(offer)
-            alike = count_alike(offer.live.manifest, offer.outputs, ran.outputs)
+            theirs = dict(zip(served.output_names, ran.outputs, strict=True))
+            alike = count_alike(offer.live.manifest, offer.outputs, theirs)
         except Exception as error:  # whatever it is, it is no caller's
             record.code = (status.code_of(error) if isinstance(error, SardonyxError) else StatusCode.INTERNAL).name
             seen.failed += 1
@@ -208,27 +211,33 @@ class Shadow:
 async def _ran(offer: _Offer) -> Ran:
     """The shadow's own answer."""
     served = offer.target.served
-    feed = feed_for(served, offer.live, offer.feed)
+    feed = feed_for(served, offer.live, offer.feed, offer.asked.rows)
     with served:
         return await served.batcher.run_aside(feed, offer.asked.rows)
 
 
-def feed_for(served: Served, live: Served, feed: Mapping[str, Array]) -> dict[str, Array]:
-    """What one version was asked, as another version of the same interface takes it.
+def feed_for(served: Served, live: Served, feed: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    """What one version was asked, as another version of the same generation takes it.
 
-    Both have the same inputs; their graphs may have other names and types for them. A live graph that takes narrower
-    numbers than the other has rounded them already: what it saw is what is compared.
+    Their graphs may have other names and types for the inputs that both have. One that is new to the version to ask was
+    left out by every caller; one that only the other version knows is passed over, as in a typed request. A live graph
+    that takes narrower numbers than the other has rounded them already: what it saw is what is compared.
 
     Args:
         served: the version to ask.
         live: the version that was asked.
         feed: its arrays by graph tensor, shape [rows, width].
+        rows: how many rows they hold.
     """
-    bindings = {binding.name: binding for binding in served.manifest.graph.inputs}
+    pairs = zip(live.manifest.interface.inputs, live.manifest.graph.inputs, strict=True)
+    given = {tensor.name: feed[binding.tensor] for tensor, binding in pairs}
     found: dict[str, Array] = {}
-    for tensor, before in zip(live.manifest.interface.inputs, live.manifest.graph.inputs, strict=True):
-        after = bindings[tensor.name]
-        found[after.tensor] = feed[before.tensor].astype(dtype_of(after.datatype or tensor.datatype), copy=False)
+    for tensor, binding in zip(served.manifest.interface.inputs, served.manifest.graph.inputs, strict=True):
+        dtype = dtype_of(binding.datatype or tensor.datatype)
+        if tensor.optional and tensor.name not in given:
+            found[binding.tensor] = np.full((rows, tensor.width or 1), math.nan, dtype)
+        else:
+            found[binding.tensor] = given[tensor.name].astype(dtype, copy=False)
     return found
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1 import manifest_pb2
 from sardonyx_server.agreement import count_alike
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LABEL: Final = pb.OUTPUT_KIND_LABEL
 PROBABILITIES: Final = pb.OUTPUT_KIND_PROBABILITIES
@@ -23,8 +27,9 @@ FLOATS: Final = st.floats(allow_nan=True, allow_infinity=False, width=32)
 def manifest_of(
     *kinds: pb.OutputKind.ValueType, error: float | None = None, absolute: float = 0.0, relative: float = 0.0
 ) -> manifest_pb2.Manifest:
-    """A version with outputs of these kinds, and what it promises of its values."""
-    manifest = manifest_pb2.Manifest(interface=pb.Interface(outputs=[pb.Output(kind=kind) for kind in kinds]))
+    """A version with outputs of these kinds, named in their order, and what it promises of its values."""
+    outputs = [pb.Output(name=str(position), kind=kind) for position, kind in enumerate(kinds)]
+    manifest = manifest_pb2.Manifest(interface=pb.Interface(outputs=outputs))
     if error is not None:
         manifest.evaluation.metrics.add(name="mae", value=error)
     manifest.golden.tolerance.absolute, manifest.golden.tolerance.relative = absolute, relative
@@ -61,14 +66,21 @@ CASES: Final[dict[str, tuple[manifest_pb2.Manifest, list[Any], list[Any], int]]]
     ),
     "an error that is none": (manifest_of(VALUE, error=math.nan, absolute=0.1), [[1.0, 1.0]], [[1.05, 1.2]], 1),
     "what is missing in both": (manifest_of(VALUE, error=1.0), [[math.nan, math.nan]], [[math.nan, 0.0]], 1),
+    "an output that only the shadow has": (manifest_of(LABEL), [["a", "b"]], [["a", "b"], ["a", "a"]], 2),
+    "an output that only the live version has": (manifest_of(LABEL, LABEL), [["a", "b"], ["a", "a"]], [["a", "c"]], 1),
 }
+
+
+def named(outputs: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
+    """A shadow's answer, by its outputs' names."""
+    return {str(position): np.array(values) for position, values in enumerate(outputs)}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_rows_that_are_alike(name: str) -> None:
     """Each case, by its name."""
     live, answered, shadowed, alike = CASES[name]
-    assert count_alike(live, [np.array(each) for each in answered], [np.array(each) for each in shadowed]) == alike
+    assert count_alike(live, [np.array(each) for each in answered], named(shadowed)) == alike
 
 
 @settings(deadline=None)
@@ -77,8 +89,8 @@ def test_each_row_counts_for_itself(values: list[tuple[float, float]], error: fl
     """The count is the sum over single rows, whatever their order; every version agrees with itself."""
     live = manifest_of(VALUE, error=error)
     ours, theirs = (np.array(column) for column in zip(*values, strict=True))
-    whole = count_alike(live, [ours], [theirs])
-    single = [count_alike(live, [ours[row : row + 1]], [theirs[row : row + 1]]) for row in range(len(values))]
+    whole = count_alike(live, [ours], named([theirs]))
+    single = [count_alike(live, [ours[row : row + 1]], named([theirs[row : row + 1]])) for row in range(len(values))]
     order = np.random.default_rng(seed).permutation(len(values))
-    assert whole == sum(single) == count_alike(live, [ours[order]], [theirs[order]])
-    assert count_alike(live, [ours], [ours]) == len(values)
+    assert whole == sum(single) == count_alike(live, [ours[order]], named([theirs[order]]))
+    assert count_alike(live, [ours], named([ours])) == len(values)

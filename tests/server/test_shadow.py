@@ -16,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from sardonyx import telemetry
 from sardonyx.oip import coalesced
 from sardonyx.oip import messages as oip
+from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx_exporter import promote, shadow
 from sardonyx_server import shadow as shadow_module
 from sardonyx_server.batcher import RowQueue
@@ -42,10 +43,12 @@ from server.scene import (
     number_request,
     plain_graph,
     publish_by_hand,
+    request_of,
     slow_graph,
     value_of,
     wait_until,
 )
+from server.summed import interface_of, publish_sum
 from support.programs import Program, running_server
 
 if TYPE_CHECKING:
@@ -188,6 +191,36 @@ def test_streams_and_shared_requests_are_shown(registry: Path) -> None:
     ]
     assert ids == [["a", "b", "c"]]
     assert "streamed" in {each[telemetry.PREDICTION_ID].string_value for each in shown}
+
+
+def test_versions_of_one_generation_may_be_shadows_of_one_another(tmp_path: Path) -> None:
+    """What is new to the shadow was left out, what it does not know is passed over, and the order may be another."""
+    needed = pb.Input(name="a", datatype=pb.DATATYPE_FP64, missing=pb.MISSING_POLICY_REFUSED)
+    added = pb.Input(name="b", datatype=pb.DATATYPE_FP32, missing=pb.MISSING_POLICY_ALLOWED, optional=True)
+    for inputs in ([needed], [added, needed], [needed]):
+        assert publish_sum(tmp_path, NAME, interface_of(inputs)).interface_major == 1
+        promote(NAME, 1, registry=str(tmp_path))
+    asked = request_of(NAME, {"a": np.array([1.0, 2.0, 3.0])}, {"a": "FP64"})
+    with running_server(tmp_path, *FAST) as address, grpc.insecure_channel(address) as channel:
+
+        def shown(number: int) -> int:
+            """How many calls a shadow is done with."""
+            return sum(each.ran + each.failed for each in get_server(channel).shadows if each.version == number)
+
+        def is_live(number: int) -> bool:
+            return answers(channel, asked) and infer(channel, asked).model_version == str(number)
+
+        wait_until(lambda: is_live(1), "the older version answers")
+        shadow(NAME, 2, percent=100, registry=str(tmp_path))
+        wait_until(lambda: is_live(1) and shown(2) > 0, "the newer version is its shadow")
+        shadow(NAME, 3, percent=100, registry=str(tmp_path))
+        promote(NAME, 2, registry=str(tmp_path))
+        wait_until(lambda: is_live(2), "the newer version answers")
+        before = shown(3) + 3
+        wait_until(lambda: is_live(2) and shown(3) > before, "the older version is its shadow")
+        shadows = get_server(channel).shadows
+    assert all(each.rows_alike == each.rows > 0 for each in shadows)
+    assert [each.failed for each in shadows] == [0, 0]
 
 
 def test_a_shadow_is_loaded_after_the_live_version(registry: Path) -> None:
