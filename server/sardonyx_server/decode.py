@@ -199,7 +199,8 @@ def _checked(plan: Plan, values: Array, violations: list[Violation]) -> Array:
             violations.append(Violation(plan.field, most))
     if plan.categories is not None or not are_numbers(plan, values):
         check_values(plan, values, violations)
-    return values if plan.graph_dtype == plan.dtype else values.astype(plan.graph_dtype)
+    # What is wrong is not run; numpy would say of what is too large that it is, in the server's log.
+    return values if violations or plan.graph_dtype == plan.dtype else values.astype(plan.graph_dtype)
 
 
 def _read_raw(plan: Plan, shape: Sequence[int], data: bytes) -> Array | None:

@@ -157,6 +157,18 @@ def test_numbers_too_large_to_square_are_numbers() -> None:
     assert decoder.decode(request).feed["x"].ravel().tolist() == [1e300, -1e300]
 
 
+def test_numbers_too_large_for_the_graph_are_named_and_no_more() -> None:
+    """A typed request's are refused by their row, without a word of numpy's beside it in the server's log."""
+    interface = pb.Interface(inputs=[pb.Input(name="x", datatype=pb.DATATYPE_FP64)])
+    binding = manifest_pb2.Binding(name="x", tensor="x", datatype=pb.DATATYPE_FP32)
+    decoder = Decoder(manifest_pb2.Manifest(interface=interface, graph=manifest_pb2.Graph(inputs=[binding])), BOUNDS)
+    with pytest.raises(InvalidInput) as refused:
+        decoder.decode_values({"x": np.array([1.0, 1e300])})
+    (violation,) = refused.value.violations
+    assert violation.row == 1
+    assert "too large" in violation.description
+
+
 @pytest.mark.parametrize("shape", [[2**62, 2**62], [2**40], [-1], [0], [], [1, 1, 1], [2, -2]])
 def test_shapes_are_refused_before_anything_is_made_for_them(shape: list[int]) -> None:
     """A shape that says more than the bytes hold, or nothing at all, is the caller's mistake."""
