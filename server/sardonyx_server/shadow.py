@@ -66,11 +66,11 @@ class Seen:
 
 
 class _Offer(NamedTuple):
-    """What a caller asked and was answered, and how many bytes of room it takes."""
+    """What a caller asked and was answered, the record of its showing, and how many bytes of room it takes."""
 
     target: Portion
     live: Served
-    asked: Record
+    record: Record
     feed: Mapping[str, Array]
     outputs: Sequence[Array]
     size: int
@@ -134,8 +134,12 @@ class Shadow:
             seen.dropped += 1
             return
         self._bytes += size
-        # The feed is kept beside the record: telemetry takes it out of there.
-        self._offers.put_nowait(_Offer(target, asked.served, asked, asked.feed, outputs, size))
+        if asked.batch is not None:
+            # Parts of what a shared run answered: as they are, they would keep all of it.
+            outputs = [output.copy() for output in outputs]
+        # Not the call's own record, from which telemetry takes the feed: it has the answer as it is.
+        record = _record_of(target.served, asked)
+        self._offers.put_nowait(_Offer(target, asked.served, record, asked.feed, outputs, size))
 
     def _seen(self, served: Served) -> Seen:
         return self.seen.setdefault((served.model, served.version), Seen())
@@ -174,9 +178,9 @@ class Shadow:
         return current is not None and current.served is target.served
 
     async def _show(self, offer: _Offer) -> None:
-        served, rows = offer.target.served, offer.asked.rows
-        seen, record = self._seen(served), _record_of(offer)
-        started_ns = time.perf_counter_ns()
+        served, record, rows = offer.target.served, offer.record, offer.record.rows
+        seen = self._seen(served)
+        record.start_ns, started_ns = time.time_ns(), time.perf_counter_ns()
         try:
             ran = await _ran(offer)
             theirs = dict(zip(served.output_names, ran.outputs, strict=True))
@@ -211,9 +215,9 @@ class Shadow:
 async def _ran(offer: _Offer) -> Ran:
     """The shadow's own answer."""
     served = offer.target.served
-    feed = feed_for(served, offer.live, offer.feed, offer.asked.rows)
+    feed = feed_for(served, offer.live, offer.feed, offer.record.rows)
     with served:
-        return await served.batcher.run_aside(feed, offer.asked.rows)
+        return await served.batcher.run_aside(feed, offer.record.rows)
 
 
 def feed_for(served: Served, live: Served, feed: Mapping[str, Array], rows: int) -> dict[str, Array]:
@@ -241,17 +245,15 @@ def feed_for(served: Served, live: Served, feed: Mapping[str, Array], rows: int)
     return found
 
 
-def _record_of(offer: _Offer) -> Record:
+def _record_of(served: Served, asked: Record) -> Record:
     """What is known of a shadow's run before it takes place."""
-    asked = offer.asked
     return Record(
         method=asked.method,
         model=asked.model,
-        served=offer.target.served,
+        served=served,
         route=SHADOW,
         prediction_id=asked.prediction_id,
         rows=asked.rows,
-        start_ns=time.time_ns(),
         parent=asked.parent,
         members=asked.members,
     )

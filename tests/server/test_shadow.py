@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -27,7 +29,7 @@ from sardonyx_server.life.portion import Portion
 from sardonyx_server.life.states import State
 from sardonyx_server.shadow import Shadow
 from sardonyx_server.telemetry.capture import Capture
-from sardonyx_server.telemetry.record import Record
+from sardonyx_server.telemetry.record import Record, outputs_of
 from sardonyx_server.telemetry.recorder import Recorder
 from server import sink
 from server.loaded import BOUNDS, load_served
@@ -360,6 +362,29 @@ def test_what_waits_has_bounded_room(versions: dict[int, Served], sizes: list[in
         assert seen.dropped == seen.offered == len(sizes) + 1
 
     asyncio.run(show())
+
+
+async def test_a_call_that_waits_keeps_nothing_of_others(versions: dict[int, Served]) -> None:
+    """The answers of a shared run are let go when their callers have them: of all of it, only its own rows wait."""
+    portion, queue = Portion(versions[TABLE], Lane(SHADOW, 100.0)), RowQueue(BOUNDS.rows_max)
+    shadow = Shadow(model_of(portion), queue, None)
+    shadow.start()
+    queue.admit(1)
+    turns = versions[PLAIN].batcher.turns
+    feeds = [{"number": np.full((rows, 1), 1)} for rows in (1, 500)]
+    ran, _ = await asyncio.gather(*(turns.run(feed, len(feed["number"]), "any") for feed in feeds))
+    record = Record("any", NAME, versions[PLAIN], "live", "OK", "any", 1, feed=feeds[0], batch=ran.batch)
+    record.outputs = outputs_of(versions[PLAIN], ran.outputs)
+    shadow.offer(portion, record, ran.outputs, request_bytes=1)
+    shared = weakref.ref(ran.outputs[0].base)
+    del ran, record, _
+    await asyncio.sleep(0)
+    gc.collect()
+    assert shared() is None
+    queue.leave(1)
+    await settled(shadow)
+    assert shadow.seen[NAME, TABLE].ran == 1
+    await shadow.stop()
 
 
 def test_it_stands_back_while_callers_wait(versions: dict[int, Served]) -> None:
