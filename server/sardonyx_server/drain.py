@@ -33,7 +33,9 @@ class Drain:
 
     @contextlib.contextmanager
     def telling(self, tell: Callable[[], object]) -> Iterator[None]:
-        """Within it, ``tell`` is called when the drain begins: for calls that would go on without an end."""
+        """Within it, ``tell`` is called when the drain begins, or has: for calls that would go on without an end."""
+        if self.begun:
+            tell()
         key = object()
         self._told[key] = tell
         try:

@@ -259,6 +259,38 @@ def test_a_drain_ends_the_stream_after_what_was_asked(scene: Scene) -> None:
     assert ending == [0]
 
 
+@pytest.mark.parametrize("turns", [-1, 0, 1, 2, 5])
+async def test_a_drain_ends_a_stream_that_just_begins(turns: int) -> None:
+    """Whenever a stream comes, before the drain or after, it ends with UNAVAILABLE although its caller says nothing."""
+    drain = Drain()
+    streams = Streams(drain)
+
+    async def answer(data: bytes) -> bytes:
+        return data
+
+    async def pipe(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        if turns < 0:
+            drain.begin()
+        piping = asyncio.create_task(streams.pipe(requests, context, answer))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not drain.begun:
+            drain.begin()
+        await piping
+
+    server = grpc.aio.server()
+    handlers: dict[str, Any] = {"Pipe": grpc.stream_stream_rpc_method_handler(pipe)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("any", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await channel.stream_stream("/any/Pipe")(timeout=PATIENCE_S).read()
+    await server.stop(0)
+    error: Any = raised.value
+    assert isinstance(status.from_rpc(error.code(), error.details(), error.trailing_metadata()), ServerDraining)
+
+
 def test_a_caller_that_leaves_a_stream_is_no_error(scene: Scene) -> None:
     """Streams that are cancelled while answers wait to be written leave no traceback in the log."""
     program = Program.start("sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
