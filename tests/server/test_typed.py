@@ -362,6 +362,20 @@ def test_bytes_that_are_no_request_are_refused(trip: Trip, method: str) -> None:
         assert f"trip.v1.{method}Request" in failure.violations["request"]
 
 
+@pytest.mark.parametrize("method", ["Predict", "PredictBatch"])
+def test_what_cannot_be_read_counts_as_the_models(trip: Trip, method: str) -> None:
+    """A service is one model's: the span of bytes that are no request names it, as every other one does."""
+    call: Any = trip.channel.unary_unary(f"/trip.v1.TripService/{method}")
+    failure_of(lambda: call(b"\xff", timeout=PATIENCE_S))
+
+    def refused() -> list[Any]:
+        spans = [span for span in trip.collector.spans if span.name == f"trip.v1.TripService/{method}"]
+        return [span for span in spans if not id_of(span)]
+
+    wait_until(lambda: bool(refused()), "the span came")
+    assert {sink.attribute(span, telemetry.MODEL_NAME).string_value for span in refused()} == {TRIP}
+
+
 @pytest.mark.parametrize(
     "method",
     ["/trip.v1.TripService/Guess", "/trip.v2.TripService/Predict", "/trip.v1.TripServices/Predict", "/Predict", "/"],

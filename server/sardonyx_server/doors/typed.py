@@ -64,7 +64,9 @@ class TypedDoor(grpc.GenericRpcHandler):
     async def _answer(self, generation: Generation, kind: Kind, call: Call, data: bytes, context: Context) -> bytes:
         """One request, its answer or its status."""
         method = "Predict" if kind is RowQuestion else "PredictBatch"
-        record = Record(f"{generation.typed.name}/{method}", start_ns=time.time_ns(), parent=call.parent)
+        record = Record(
+            f"{generation.typed.name}/{method}", generation.model, start_ns=time.time_ns(), parent=call.parent
+        )
         asked: list[RowQuestion | ColumnsQuestion] = []
 
         def read(data: bytes) -> RowQuestion | ColumnsQuestion:
