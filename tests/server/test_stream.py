@@ -238,15 +238,24 @@ def test_a_drain_ends_the_stream_after_what_was_asked(scene: Scene) -> None:
     program = Program.start("sardonyx_server", "--registry", str(scene.registry), "--listen", "127.0.0.1:0", *ALONE)
     address = program.wait_for(r"listening on (\S+:\d+)")[1]
     waiting: queue.Queue[oip.ModelInferRequest | None] = queue.Queue()
+    left: list[oip.ModelInferRequest] = []
+
+    def requests() -> Iterator[oip.ModelInferRequest]:
+        for request in iter(waiting.get, None):
+            yield request
+            # gRPC comes back for the next one when this one has left.
+            left.append(request)
+
     with grpc.insecure_channel(address) as channel:
         wait_until(lambda: answers(channel, number_request(SLOW, 1)), "the model answers")
-        responses = stream(channel, iter(waiting.get, None))
+        responses = stream(channel, requests())
         waiting.put(number_request(SLOW, 1))
         assert value_of(next(responses).infer_response) == [1.0]
         waiting.put(number_request(SLOW, LONG))
         ending: list[int] = []
         ender = threading.Thread(target=lambda: ending.append(program.stop()))
         # The request is under way before the end begins: it holds the version.
+        wait_until(lambda: len(left) == 2, "it has left")
         wait_until(lambda: get_server(channel).process_id > 0, "the worker speaks")
         ender.start()
         assert value_of(next(responses).infer_response) == [float(LONG)]
