@@ -113,6 +113,7 @@ class Batcher:
         self._limits = limits
         # A dictionary for its order: whoever gives up leaves from the middle.
         self._waiting: dict[_Waiting, None] = {}
+        self._waiting_rows = 0
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         #: So many rows are run on the event loop, by ``turns``; more of them wait, in ``run``.
@@ -141,6 +142,7 @@ class Batcher:
         self._queue.admit(rows)
         waiting = _Waiting(feed, rows, deadline_s, prediction_id)
         self._waiting[waiting] = None
+        self._waiting_rows += rows
         self._wake()
         try:
             return await waiting.answer
@@ -151,8 +153,7 @@ class Batcher:
 
     def _wake(self) -> None:
         """Begin what can begin: now, or when those who wait have had time for company."""
-        rows = sum(waiting.rows for waiting in self._waiting) if self._limits.batch_delay_s else 0
-        if not self._limits.batch_delay_s or rows >= self._limits.batch_rows_max:
+        if not self._limits.batch_delay_s or self._waiting_rows >= self._limits.batch_rows_max:
             self._begin()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._limits.batch_delay_s, self._begin)
@@ -184,15 +185,20 @@ class Batcher:
             elif batch and rows + waiting.rows > self._limits.batch_rows_max:
                 break
             else:
-                del self._waiting[waiting]
+                self._take(waiting)
                 batch.append(waiting)
                 rows += waiting.rows
         return batch
 
     def _leave(self, waiting: _Waiting) -> None:
-        """Take a request out of the queue that will not be run."""
-        del self._waiting[waiting]
+        """Let go of a request that will not be run."""
+        self._take(waiting)
         self._queue.leave(waiting.rows)
+
+    def _take(self, waiting: _Waiting) -> None:
+        """Take a request out of those that wait."""
+        del self._waiting[waiting]
+        self._waiting_rows -= waiting.rows
 
     async def _run(self, batch: Sequence[_Waiting]) -> None:
         """One run of some requests; each of them is resolved when it ends."""

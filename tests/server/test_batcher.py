@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -297,6 +298,38 @@ def test_a_delay_waits_for_company_but_not_beyond_a_full_run() -> None:
         async with asyncio.timeout(10):
             await asyncio.gather(*(slow.run(feed_of([n]), 1, None) for n in range(3)))
         assert runs == [3]
+
+    run(scenario)
+
+
+def test_an_arrival_costs_the_same_however_many_wait() -> None:
+    """Under overload, with a delay, as many steps of Python are taken for each request as where few wait."""
+
+    async def steps(count: int) -> int:
+        gate, runs, taken = asyncio.Event(), list[int](), 0
+        limits = Limits(batch_rows_max=10, batch_delay_s=0.001)
+        batcher = Batcher(gated(SESSIONS[0], gate, runs), LONG, RowQueue(10_000), limits)
+        before = [asyncio.create_task(batcher.run(feed_of([1]), 1, None)) for _ in range(count)]
+        await settled(lambda: bool(runs))
+
+        def take(_frame: object, event: str, _argument: object) -> None:
+            nonlocal taken
+            taken += event == "call"
+
+        last = batcher.run(feed_of([1]), 1, None)
+        sys.setprofile(take)
+        try:
+            future = last.send(None)
+        finally:
+            sys.setprofile(None)
+        last.close()
+        assert not future.done()
+        gate.set()
+        await asyncio.gather(*before)
+        return taken
+
+    async def scenario() -> None:
+        assert await steps(20) == await steps(2_000)
 
     run(scenario)
 
