@@ -198,6 +198,19 @@ def test_a_key_that_does_not_fit_changes_nothing(scene: Scene, tmp_path: Path) -
         assert sum("does not fit" in line for line in program.lines) == 1
 
 
+def test_a_key_that_is_missing_twice_is_named_twice(scene: Scene, tmp_path: Path) -> None:
+    """One that came back as it was had its end: when it is gone again, that is said again."""
+    pair, elsewhere = pair_of(tmp_path, trustme.CA().issue_cert(HOST)), tmp_path / "elsewhere"
+    with serving(scene, *pair.options) as (program, address):
+        before, _ = fingerprint_of(address)
+        for _ in range(2):
+            pair.key.rename(elsewhere)
+            assert fingerprint_of(address)[0] == fingerprint_of(address)[0] == before
+            elsewhere.rename(pair.key)
+            assert fingerprint_of(address)[0] == before
+    assert sum("cannot be read" in line for line in program.lines) == 2
+
+
 def test_files_that_cannot_be_used_are_named_at_the_start(scene: Scene, tmp_path: Path) -> None:
     """A missing file, one that is no PEM, a key of another certificate, a bad root: a sentence each, and no start."""
     authority = trustme.CA()

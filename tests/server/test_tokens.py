@@ -19,6 +19,7 @@ from sardonyx import telemetry
 from sardonyx.errors import PermissionDenied, Unauthenticated
 from sardonyx.oip import messages as oip
 from sardonyx.serving.v1 import model_service_pb2 as serving
+from sardonyx_server.access import access as access_module
 from sardonyx_server.access.access import LOOK_INTERVAL_S, Access
 from sardonyx_server.access.files import BYTES_MAX, AccessFileError
 from sardonyx_server.access.tokens import Role, Token, digest_of, new_token, read_tokens
@@ -352,6 +353,22 @@ def test_the_file_is_read_again(scene: Scene, tmp_path: Path) -> None:
             wait_until(lambda: answers(server_metadata, new), "the newcomer is let in")
         unknown(lambda: server_metadata(old))
         assert sum("is no TOML" in line for line in program.lines) == 1
+
+
+def test_a_file_that_is_missing_twice_is_named_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that came back as it was had its end: when it is gone again, that is said again, and known tokens stay."""
+    monkeypatch.setattr(access_module, "LOOK_INTERVAL_S", 0.0)
+    path = write(tmp_path / "tokens.toml", ENTRIES[2])
+    access = Access(str(path))
+    for _ in range(2):
+        path.rename(tmp_path / "elsewhere")
+        for _ in range(3):
+            assert access.identify([("authorization", f"Bearer {ADMIN}")]) == "admin"
+        (tmp_path / "elsewhere").rename(path)
+        assert access.identify([("authorization", f"Bearer {ADMIN}")]) == "admin"
+    assert ["cannot be read" in record.getMessage() for record in caplog.records] == [True, True]
 
 
 def test_tokens_in_the_clear_are_warned_of(scene: Scene, tmp_path: Path) -> None:

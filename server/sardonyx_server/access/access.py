@@ -119,6 +119,8 @@ class Access:
         try:
             stamp = stamp_of([self._path])
             if stamp == self._stamp:
+                # What was wrong in between has passed: if it comes again, it is to be named again.
+                self._error = ""
                 return
             self._tokens = read_tokens(self._path)
         except AccessFileError as error:

@@ -63,6 +63,8 @@ class Certificates:
         try:
             stamp = stamp_of(self._files.paths)
             if stamp == self._stamp:
+                # What was wrong in between has passed: if it comes again, it is to be named again.
+                self._error = ""
                 return
             self._configuration = _configuration(self._files)
         except AccessFileError as error:
