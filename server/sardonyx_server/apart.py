@@ -55,10 +55,12 @@ def leave(status: int) -> NoReturn:
     """End the process.
 
     Where a thread is left that does not come to its end, at once: the interpreter's own end would break it off in the
-    middle of what C++ it is in, and the process with it.
+    middle of what C++ it is in, and the process with it. One of a pool's, such as of a run that nobody waits for any
+    more, it would wait for.
     """
     deadline = time.monotonic() + END_GRACE_S
-    left = [thread for thread in threading.enumerate() if isinstance(thread, _Apart)]
+    others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
+    left = [thread for thread in others if isinstance(thread, _Apart) or not thread.daemon]
     for thread in left:
         thread.join(max(0.0, deadline - time.monotonic()))
     if any(thread.is_alive() for thread in left):

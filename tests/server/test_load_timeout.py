@@ -20,15 +20,21 @@ from sardonyx_server.life.session import Runtime, Stop
 from sardonyx_server.life.states import State
 from server.scene import (
     ALONE,
+    LONG,
     PATIENCE_S,
+    SLOW,
     answers,
     array_of,
     export_regressor,
+    failure_of,
     get_model,
     infer,
     is_ready,
+    number_request,
     promote_endless,
+    publish_by_hand,
     regressor_request,
+    slow_graph,
     states_of,
     wait_until,
 )
@@ -108,6 +114,23 @@ def test_the_end_does_not_wait_for_an_endless_graph(registry: Path) -> None:
         assert program.stop() == 0, "".join(program.lines)
 
 
+def test_the_end_does_not_wait_for_a_run_that_nobody_waits_for(tmp_path: Path) -> None:
+    """Whose caller has left goes on in its thread; the server ends well all the same, before it would be killed."""
+    publish_by_hand(tmp_path, SLOW, slow_graph(), golden={10: 10.0})
+    promote(SLOW, 1, registry=str(tmp_path))
+    program = Program.start(
+        "sardonyx_server", "--registry", str(tmp_path), "--listen", "127.0.0.1:0", *ALONE, "--drain-timeout-s", "3"
+    )
+    try:
+        address = program.wait_for(r"listening on (\S+:\d+)")[1]
+        with grpc.insecure_channel(address) as channel:
+            wait_until(lambda: answers(channel, number_request(SLOW, 1)), "the model answers")
+            failure = failure_of(lambda: infer(channel, number_request(SLOW, 100 * LONG), timeout_s=1))
+            assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    finally:
+        assert program.stop() == 0, "".join(program.lines)
+
+
 def test_a_check_gives_up_too(registry: Path) -> None:
     """It names the version and goes on with the others."""
     status, report = checked(registry, *SOON)
@@ -134,12 +157,13 @@ def test_a_load_that_is_told_to_stop_leaves_its_thread(registry: Path) -> None:
         loading.result(timeout=PATIENCE_S)
 
 
-@pytest.mark.parametrize("waiting", [False, True])
-def test_a_process_leaves_what_never_ends(waiting: bool) -> None:
-    """It ends with its status and all that it wrote, whether a thread is left or not."""
+@pytest.mark.parametrize("work", ["int", "threading.Event().wait"])
+@pytest.mark.parametrize("begin", ["apart.begin({}, 'work')", "ThreadPoolExecutor().submit({})"])
+def test_a_process_leaves_what_never_ends(work: str, begin: str) -> None:
+    """It ends with its status and all that it wrote, whether a thread is left or not, of its own or of a pool."""
     code = (
-        "import threading; from sardonyx_server import apart;"
-        f" apart.begin(threading.Event().wait if {waiting} else int, 'work'); print('done', end=''); apart.leave(3)"
+        "import threading; from concurrent.futures import ThreadPoolExecutor; from sardonyx_server import apart;"
+        f" {begin.format(work)}; print('done', end=''); apart.leave(3)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout, done.stderr) == (3, "done", "")
