@@ -79,9 +79,24 @@ class RowQueue:
         self.rows -= rows
 
     async def run(self, job: Callable[[], Sequence[Array]]) -> Sequence[Array]:
-        """Run a job in a thread."""
+        """Run a job in a thread.
+
+        Raises:
+            Overloaded: the system has none left for it.
+        """
+        jobs = [job]
+
+        def take() -> Sequence[Array]:
+            return jobs.pop()()
+
         with sharing.interruptible():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+            try:
+                running = asyncio.get_running_loop().run_in_executor(self._threads, take)
+            except RuntimeError as error:
+                # The pool has taken it all the same: it would keep it, and run it for nobody once it has a thread.
+                jobs.clear()
+                raise Overloaded("This server's system has no thread left for the run. Call again later.") from error
+            return await running
 
     def close(self) -> None:
         """Let the threads end; nothing waits any more."""

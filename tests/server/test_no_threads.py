@@ -7,6 +7,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
+from sardonyx.errors import Overloaded
 from sardonyx.registry import Log, Registry
 from sardonyx_server import memory
 from sardonyx_server.batcher import Batcher, Limits, RowQueue
@@ -18,13 +21,12 @@ from sardonyx_server.life.watcher import Watcher
 from sardonyx_server.served import Served
 from server.loaded import BOUNDS
 from server.scene import LOOKUP, lookup_graph, publish_by_hand
+from server.test_batcher import LONG, SESSIONS, feed_of, gated
 from server.test_silent_registry import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import pytest
 
     from sardonyx_server.life.loader import Loaded
 
@@ -73,6 +75,22 @@ async def test_a_version_is_loaded_after_all(tmp_path: Path) -> None:
         assert manager.settled
     await until(lambda: version.state is State.READY, "it is ready")
     await manager.stop()
+    queue.close()
+
+
+async def test_a_run_is_refused_and_no_more() -> None:
+    """Its caller is told to call again later, nothing is run for nobody then, and who calls later is answered."""
+    gate, runs, queue = asyncio.Event(), list[int](), RowQueue(BOUNDS.rows_max)
+    batcher = Batcher(gated(SESSIONS[0], gate, runs), LONG, queue, Limits(runs_max=2))
+    busy = asyncio.create_task(batcher.run(feed_of([1]), 1, None))
+    await until(lambda: bool(runs), "a thread is busy")
+    with no_threads(), pytest.raises(Overloaded, match="no thread"):
+        await batcher.run(feed_of([2, 3]), 2, None)
+    gate.set()
+    await busy
+    ran = await batcher.run(feed_of([4]), 1, None)
+    assert ran.outputs[0].tolist() == [4.0]
+    assert (runs, queue.rows) == ([1, 1], 0)
     queue.close()
 
 
