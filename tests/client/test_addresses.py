@@ -198,6 +198,25 @@ def test_addresses_that_are_gone_cost_no_call(dead: int) -> None:
     assert [answer.outputs["value"].tolist() for answer in answers] == [[2.0 * index] for index in range(300)]
 
 
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_many_addresses_that_are_gone_cost_no_first_call(kind: str) -> None:
+    """Wherever the one that answers stands among more than ATTEMPTS others, it gets a new client's first call."""
+    gone = [f"127.0.0.1:{free_port()}" for _ in range(ATTEMPTS + 2)]
+
+    async def ask(addresses: list[str]) -> None:
+        async with AsyncClient(addresses, timeout_s=PATIENCE_S) as client:
+            await client.describe(MODEL)
+
+    def block(addresses: list[str]) -> None:
+        with Client(addresses, timeout_s=PATIENCE_S) as client:
+            client.describe(MODEL)
+
+    with plain.running(Plain()) as alive:
+        for place in range(len(gone) + 1):
+            addresses = [*gone[:place], alive, *gone[place:]]
+            block(addresses) if kind == "blocking" else asyncio.run(ask(addresses))
+
+
 def test_where_nobody_listens_the_call_ends() -> None:
     """Without any server a call is Unavailable, after a few attempts and before its time is over."""
     with Client([f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"], timeout_s=PATIENCE_S) as client:

@@ -7,6 +7,7 @@ import pytest
 from client.test_balancer import Clock
 from sardonyx.client.budget import RESERVE, RetryBudget
 from sardonyx.client.retry import ATTEMPTS, BACKOFF_S, BACKOFF_S_MAX, Deadline, Retry
+from sardonyx.client.unreached import Unreachable
 from sardonyx.errors import (
     DeadlineExceeded,
     InternalError,
@@ -47,7 +48,7 @@ def _retry(timeout_s: float = 60.0, budget: RetryBudget | None = None) -> Retry:
 @pytest.mark.parametrize("error", AGAIN, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_what_could_not_be_taken_is_repeated(error: SardonyxError, elsewhere: bool) -> None:
-    """A call that was not taken is made ATTEMPTS times in all, and then its error is the caller's."""
+    """A call that a server did not take is made ATTEMPTS times in all, and then its error is the caller's."""
     retry = _retry()
     for _ in range(ATTEMPTS - 1):
         assert retry.wait_s(error, elsewhere=elsewhere) >= 0
@@ -69,6 +70,18 @@ def test_another_address_is_asked_at_once() -> None:
     """Where somebody else may answer, there is nothing to wait for; but a full server is given its time."""
     assert _retry().wait_s(Unavailable("gone"), elsewhere=True) == 0
     assert _retry().wait_s(Overloaded("full", 0.7), elsewhere=True) >= 0.7
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_reached_nobody_is_no_attempt(ended: bool) -> None:
+    """A call without a connection goes to every other address and keeps its attempts; one that was cut off does not."""
+    retry, gone = _retry(), Unreachable("gone", "there:1", "", ended=ended)
+    for _ in range(0 if ended else 3 * ATTEMPTS):
+        assert retry.wait_s(gone, elsewhere=True) == 0
+    for _ in range(ATTEMPTS - 1):
+        retry.wait_s(gone, elsewhere=ended)
+    with pytest.raises(Unreachable):
+        retry.wait_s(gone, elsewhere=ended)
 
 
 def test_waits_grow_up_to_a_limit() -> None:

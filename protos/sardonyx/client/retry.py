@@ -2,8 +2,8 @@
 
 A prediction changes nothing and keeps its id, and an outcome is stored once however often it is reported. So both may
 be repeated where the server says that it could not take the call; to ask at an address that was not asked yet is no
-repetition, and spends nothing. Nothing else is repeated: a deadline is the caller's own, and an invalid request stays
-invalid.
+repetition, and spends nothing. What reached no server is no attempt while there is such an address. Nothing else is
+repeated: a deadline is the caller's own, and an invalid request stays invalid.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
+from sardonyx.client.unreached import Unreachable
 from sardonyx.errors import DeadlineExceeded, InvalidInput, Overloaded, SardonyxError, Unavailable, Violation
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ class Retry:
         Raises:
             SardonyxError: the error itself, where there is to be no other attempt.
         """
+        if elsewhere and isinstance(error, Unreachable) and not error.ended:
+            # However many addresses are gone, one that lives is asked.
+            return 0.0
         self._attempt += 1
         if not isinstance(error, Unavailable | Overloaded) or self._attempt >= ATTEMPTS:
             raise error

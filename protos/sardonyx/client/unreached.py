@@ -20,11 +20,13 @@ class Unreachable(Unavailable):
     Attributes:
         address: where the call went.
         details: what gRPC says of it.
+        ended: whether there was a connection, so that the call may have reached a server.
     """
 
-    def __init__(self, message: str, address: str, details: str) -> None:
+    def __init__(self, message: str, address: str, details: str, *, ended: bool) -> None:
         self.address = address
         self.details = details
+        self.ended = ended
         super().__init__(message)
 
 
@@ -97,7 +99,8 @@ def explained(text: str, address: str, tls: Tls | None, silent: Sequence[str]) -
         tls: how the client speaks TLS; None: it does not.
         silent: all addresses of the client that do not answer.
     """
-    if _NEVER.search(text):
+    ended = _NEVER.search(text) is None
+    if not ended:
         cause = f"{address} cannot be reached: {_cause(text, address, tls)}"
     elif _CUT_OFF.search(text):
         cause = (
@@ -108,7 +111,7 @@ def explained(text: str, address: str, tls: Tls | None, silent: Sequence[str]) -
         return None
     others = [each for each in silent if each != address]
     also = f" Nor is there an answer from {', '.join(others)}." if others else ""
-    return Unreachable(f"{cause}{also}", address, text)
+    return Unreachable(f"{cause}{also}", address, text, ended=ended)
 
 
 def _cause(text: str, address: str, tls: Tls | None) -> str:
