@@ -39,7 +39,7 @@ def guarded(
         try:
             return await handler(request, context)
         except SardonyxError as error:
-            await refuse(context, error)
+            await refuse(context, _answer_of(error, log))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # the caller must learn that it failed, and nothing of how
@@ -101,7 +101,7 @@ async def _written(responses: AsyncIterator[Message], context: Context, log: log
         async for response in responses:
             yield response.SerializeToString()
     except SardonyxError as error:
-        await refuse(context, error)
+        await refuse(context, _answer_of(error, log))
     except Exception as error:  # the caller must learn that it failed, and nothing of how
         await refuse(context, to_internal(error, log))
 
@@ -131,6 +131,11 @@ def parse(data: bytes, kind: type[M]) -> M:
     except DecodeError:
         expected = f"these bytes are no {kind.DESCRIPTOR.full_name}. Compile the protocol's .proto."
         raise InvalidInput([Violation("request", expected)]) from None
+
+
+def _answer_of(error: SardonyxError, log: logging.Logger) -> SardonyxError:
+    """What a caller hears of an error: where that is none for callers, such as the registry's, that it is internal."""
+    return error if status.crosses(error) else to_internal(error, log)
 
 
 def to_internal(error: Exception, log: logging.Logger) -> InternalError:

@@ -82,6 +82,11 @@ def code_of(error: errors.SardonyxError) -> grpc.StatusCode:
     raise TypeError(f"{type(error).__name__} does not cross the wire. This is a bug.")
 
 
+def crosses(error: errors.SardonyxError) -> bool:
+    """Whether an error is an answer to a caller; what is none has no status."""
+    return isinstance(error, tuple(CODES))
+
+
 def from_rpc(code: grpc.StatusCode, message: str, trailing_metadata: Iterable[Any] = ()) -> errors.SardonyxError:
     """The error that a client raises for a status, of whatever server."""
     metadata = tuple(trailing_metadata)
