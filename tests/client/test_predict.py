@@ -15,7 +15,7 @@ from client.plain import MODEL, Plain
 from sardonyx import AsyncClient, Client
 from sardonyx.errors import InvalidInput
 from sardonyx.prediction_id import ID_LENGTH_MAX, PredictionId
-from server.scene import CLASSIFIER, REGRESSOR, Scene, array_of, frame_of
+from server.scene import CLASSIFIER, REGRESSOR, Scene, array_of, frame_of, wait_until
 from server.sink import free_port
 
 if TYPE_CHECKING:
@@ -230,6 +230,29 @@ def test_another_event_loop_needs_another_client() -> None:
         for call in (lambda: client.predict(MODEL, {"x": 1.0}), client.ready, lambda: client.describe(MODEL)):
             with pytest.raises(InvalidInput, match="in another event loop"):
                 asyncio.run(call())
+
+
+def test_another_event_loop_is_told_while_the_first_is_busy() -> None:
+    """A second loop hears the same while the first one's calls are under way, and those are answered."""
+    server = Plain({"sardonyx_version": "1"})
+
+    async def refused(client: AsyncClient) -> None:
+        with pytest.raises(InvalidInput, match="in another event loop"):
+            await client.predict(MODEL, {"x": 2.0})
+
+    async def busy(client: AsyncClient) -> Any:
+        await client.describe(MODEL)
+        server.hold.clear()
+        call = asyncio.create_task(client.predict(MODEL, {"x": 1.0}))
+        try:
+            await asyncio.to_thread(wait_until, lambda: len(server.requests) > 0, "it is asked")
+            await asyncio.to_thread(asyncio.run, refused(client))
+        finally:
+            server.hold.set()
+        return (await call).outputs["value"].tolist()
+
+    with plain.running(server) as address:
+        assert asyncio.run(busy(AsyncClient(address))) == [2.0]
 
 
 @both

@@ -174,6 +174,10 @@ class AsyncClient(_AsyncCaller):
             learned = await self._learn(model, selector, ask.deadline, ask.metadata)
             if learned is known:
                 raise
+        except RuntimeError:
+            # How asyncio says that what is shared here belongs to another loop, where that has calls under way.
+            self._check_loop()
+            raise
         return await self._predict(learned, data, ask)
 
     async def describe(
