@@ -49,6 +49,18 @@ def test_what_has_no_missing_value_may_not_be_missing(
     assert _refusal(tmp_path, version) == f"Input 'wind' {reason}. Export the version again."
 
 
+def test_a_graph_that_takes_what_callers_send_need_not_say_so(tmp_path: Path) -> None:
+    """A manifest names a tensor's type where it differs from the interface's: one that names none is proven as well."""
+    manifest = Manifest()
+    manifest.CopyFrom(publish_sum(tmp_path, MODEL, interface_of([HOUR])))
+    for binding in (*manifest.graph.inputs, *manifest.graph.outputs):
+        binding.ClearField("datatype")
+    store = Registry(str(tmp_path))
+    version = store.publish(MODEL, store.blob(manifest.artifact), lambda _versions: manifest).version
+
+    assert load_served(tmp_path, MODEL, version).version == version
+
+
 def test_what_the_graph_takes_counts_too(tmp_path: Path) -> None:
     """Callers may send NaN, but the graph computes with whole numbers."""
     wind = pb.Input(name="wind", datatype=pb.DATATYPE_FP64, missing=ALLOWED)

@@ -30,7 +30,7 @@ def feed_of(manifest: Manifest) -> dict[str, Array]:
     columns = {column.name: column for column in manifest.golden.inputs}
     feed: dict[str, Array] = {}
     for tensor, binding in zip(manifest.interface.inputs, manifest.graph.inputs, strict=True):
-        values = _values(columns[tensor.name]).astype(dtype_of(binding.datatype))
+        values = _values(columns[tensor.name]).astype(dtype_of(binding.datatype or tensor.datatype))
         feed[binding.tensor] = values.reshape(-1, tensor.width or 1)
     return feed
 
