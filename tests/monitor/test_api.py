@@ -195,6 +195,21 @@ def test_search_by_prediction_id(stage: Stage) -> None:
     assert found["rows"] == len(asked.answers)
 
 
+def test_search_by_an_id_that_could_be_a_trace(watch: Watch) -> None:
+    """An id as servers give it, of as many digits as a trace's, finds the prediction, alone or in a shared request."""
+    own, shared = os.urandom(16).hex(), [os.urandom(16).hex() for _ in range(2)]
+    members: dict[str, Value] = {telemetry.PREDICTION_IDS: list(shared)}
+    alone = prediction_of(own, ["late"], model=fresh_id("model"))
+    together = prediction_of(fresh_id(), ["late", "late"], model=fresh_id("model"), more=members)
+    watch.export(alone, together)
+    for prediction_id, span in ((own, alone), (shared[1], together)):
+        assert _found(watch, q=prediction_id) == {span.trace_id.hex()}
+        page = watch.web.get("/traces", params={"q": prediction_id})
+        assert (page.status_code, span.trace_id.hex() in page.text) == (200, True)
+    found = watch.web.get("/traces", params={"q": alone.trace_id.hex().upper()})
+    assert (found.status_code, found.headers["location"]) == (303, f"/traces/{alone.trace_id.hex()}")
+
+
 def test_search_by_run(watch: Watch) -> None:
     """A search for the id of a run finds the requests that shared it, and each of them names the others."""
     name, run, ids = fresh_id("model"), os.urandom(8).hex(), [fresh_id() for _ in range(3)]

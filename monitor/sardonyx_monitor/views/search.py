@@ -67,7 +67,7 @@ class Search:
 
     @property
     def is_trace_id(self) -> bool:
-        """Whether the text is the id of a trace."""
+        """Whether the text may be the id of a trace."""
         return bool(TRACE_ID.fullmatch(self.text))
 
     def _faults(self) -> Iterable[Violation]:
@@ -83,7 +83,24 @@ class Search:
 
 def search_traces(query: Query, search: Search, snapshot: Snapshot, window: Window) -> shapes.TracesPage:
     """The newest traces that fit. A trace's id finds it whatever the window is."""
-    by_id = search.is_trace_id
+    rows = _find(query, search, window, by_id=True) if search.is_trace_id else []
+    # The ids that servers give to predictions look like those of traces.
+    rows = rows or _find(query, search, window, by_id=False)
+    known = query.rows("known_models", {"since_ns": window.since_ns})
+    models = sorted({*snapshot.models, *(row["model"] for row in known)})
+    versions = sorted({row["version"] for row in known if search.model in ("", row["model"])}, reverse=True)
+    return shapes.TracesPage(
+        window=window.view,
+        search=asdict(search),
+        traces=[_summary(row) for row in rows],
+        limit=LIMIT,
+        models=models,
+        versions=versions,
+    )
+
+
+def _find(query: Query, search: Search, window: Window, *, by_id: bool) -> list[dict[str, Any]]:
+    """The traces that fit, the text read as the id of a trace or of anything else."""
     parameters = {
         "since_ns": 0 if by_id else window.since_ns,
         "until_ns": window.until_ns,
@@ -97,7 +114,7 @@ def search_traces(query: Query, search: Search, snapshot: Snapshot, window: Wind
         "limit": LIMIT,
     }
     of_text = bool(search.text) and not by_id
-    rows = query.rows(
+    return query.rows(
         "search",
         parameters,
         of_requests=bool(search.model or search.version or search.route or search.status or of_text),
@@ -108,17 +125,6 @@ def search_traces(query: Query, search: Search, snapshot: Snapshot, window: Wind
         of_failures=search.status == FAILURES,
         of_text=of_text,
         of_trace=by_id,
-    )
-    known = query.rows("known_models", {"since_ns": window.since_ns})
-    models = sorted({*snapshot.models, *(row["model"] for row in known)})
-    versions = sorted({row["version"] for row in known if search.model in ("", row["model"])}, reverse=True)
-    return shapes.TracesPage(
-        window=window.view,
-        search=asdict(search),
-        traces=[_summary(row) for row in rows],
-        limit=LIMIT,
-        models=models,
-        versions=versions,
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import RedirectResponse
 
-from sardonyx_monitor.views.search import ROUTES, TRACE_ID
+from sardonyx_monitor.views.search import ROUTES
 from sardonyx_monitor.views.window import DEFAULT, WINDOWS
 from sardonyx_monitor.web.templates import render
 
@@ -40,9 +40,9 @@ class Pages:
     async def traces(self, request: Request) -> Response:
         """The search; the id of a stored trace leads to it at once."""
         page = await self._views.traces(request.query_params)
-        text = page.search["text"]
-        if TRACE_ID.fullmatch(text) and len(page.traces) == 1:
-            return RedirectResponse(f"/traces/{text.lower()}", status_code=303)
+        trace_id = page.search["text"].lower()
+        if trace_id in [each.trace_id for each in page.traces]:
+            return RedirectResponse(f"/traces/{trace_id}", status_code=303)
         chosen = request.query_params.get("window") or DEFAULT
         return render("traces.html", page=page, windows=WINDOWS, routes=ROUTES, window=chosen, section="traces")
 
