@@ -34,6 +34,10 @@ OPSET_ML: Final = 3
 
 LOCALE: Final = "C.UTF-8"
 
+# What skl2onnx makes of a vectorizer's usual token_pattern, and what that means: two letters or more, of any script.
+WORDS_OF_ASCII: Final = "[a-zA-Z0-9_]+"
+WORDS: Final = r"[\p{L}\p{N}_][\p{L}\p{N}_]+"
+
 DOUBLE: Final = "double"
 DOUBLE_CAST: Final = "double+cast"
 SINGLE: Final = "single"
@@ -70,6 +74,7 @@ def _graph(source: Source, model: Any, number: type[Any], strategy: str) -> Grap
         # The converters of some classifiers without probabilities do not know the word, and refuse it so.
         onnx = _converted(model, types, {})
     _use_common_locale(onnx)
+    _read_all_letters(onnx, source.model)
     return Graph(onnx.SerializeToString(), source, strategy)
 
 
@@ -80,6 +85,17 @@ def _use_common_locale(onnx: Any) -> None:
             kept = [attribute for attribute in node.attribute if attribute.name != "locale"]
             del node.attribute[:]
             node.attribute.extend([*kept, make_attribute("locale", LOCALE)])
+
+
+def _read_all_letters(onnx: Any, model: Any) -> None:
+    """Words as scikit-learn has them: skl2onnx's end at the first letter beyond ASCII, and may be one letter long."""
+    if any(isinstance(value, str) and value == WORDS_OF_ASCII for value in model.get_params().values()):
+        # Such words are what the author asked for.
+        return
+    for node in onnx.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Tokenizer" and attribute.s == WORDS_OF_ASCII.encode():
+                attribute.s = WORDS.encode()
 
 
 def _converted(model: Any, types: Sequence[Any], options: dict[str, bool] | None) -> Any:

@@ -20,7 +20,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
@@ -673,3 +673,16 @@ def test_words_are_read_in_a_locale_that_every_server_has(registry: str) -> None
     graph = Registry(registry).blob(result.manifest.artifact)
     assert b"C.UTF-8" in graph
     assert b"en_US" not in graph
+
+
+@pytest.mark.parametrize("pattern", [r"(?u)\b\w\w+\b", "[a-zA-Z0-9_]+"])
+@pytest.mark.parametrize("make", [TfidfVectorizer, CountVectorizer])
+def test_words_that_no_hold_out_has_are_read_alike(registry: str, make: Callable[..., Any], pattern: str) -> None:
+    """Words of any script, and of one letter, end where the model's end: an "élate" is not late."""
+    texts = pd.DataFrame({"remark": ["late again", "on time", "very late arrival", "smooth and quick"] * 20})
+    late = texts["remark"].str.contains("late")
+    words = make(ngram_range=(1, 2), token_pattern=pattern)
+    model = make_pipeline(make_column_transformer((words, "remark")), LogisticRegression()).fit(texts, late)
+    result = export(model, name="remarks", holdout=(texts, late), registry=registry)
+    unseen = ["élate", "late é again", "late a again", "ÉLATE on time", "中late", "²late", "late_on time", "a é", ""]
+    _assert_same_answers(registry, result.manifest, model, pd.DataFrame({"remark": unseen}))
