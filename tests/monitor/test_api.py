@@ -430,6 +430,39 @@ def test_text_of_others_is_text(watch: Watch) -> None:
         assert "<script>alert" not in watch.web.get(path).text
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {telemetry.STAGE_RUN_NS: "²"},
+        {telemetry.STAGE_RUN_NS: "9" * 400},
+        {telemetry.STAGE_RUN_NS: "9" * 5000},
+        {telemetry.BATCH_ID: "run", telemetry.BATCH_PREDICTION_IDS: '["\\ud800"]'},
+        {telemetry.BATCH_ID: "run", telemetry.BATCH_PREDICTION_IDS: "[" * 100_000},
+    ],
+    ids=["no digit", "too large", "too long", "half a character", "too deep"],
+)
+def test_attributes_of_others_break_no_page(watch: Watch, more: dict[str, Value]) -> None:
+    """A trace whose attributes are not what their names promise is shown without them."""
+    span = prediction_of(fresh_id(), ["late"], more=more)
+    watch.export(span)
+    (shown,) = watch.trace(span.trace_id)["spans"]
+    assert (shown["stages"], shown["request"]["batch_members"]) == ([], [])
+    assert watch.web.get(f"/traces/{span.trace_id.hex()}").status_code == 200
+
+
+def test_two_spans_of_one_id(watch: Watch) -> None:
+    """Two spans that were given one id, with other inputs each, do not break the page of their trace."""
+    first, second = (
+        prediction_of(
+            fresh_id(), ["late"], more={telemetry.INPUT_ROWS: [0], telemetry.INPUT_VALUE_PREFIX + name: [1.0]}
+        )
+        for name in ("distance", "carrier")
+    )
+    second.trace_id, second.span_id = first.trace_id, first.span_id
+    watch.export(first, second)
+    assert watch.web.get(f"/traces/{first.trace_id.hex()}").status_code == 200
+
+
 def test_json_is_json(stage: Stage) -> None:
     """No answer holds NaN or infinity, which JSON does not have."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from sardonyx import telemetry
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SPANS_MAX: Final = 2000
 ROWS_MAX: Final = 1024
 _MS: Final = 1e6
+#: Of nanoseconds: a century has 19 digits.
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
 
 
 def read_trace(query: Query, snapshot: Snapshot, trace_id: str) -> shapes.TracePage:
@@ -149,16 +152,21 @@ def _ids(text: str) -> list[str]:
     """Prediction ids from an attribute, which anybody may have written."""
     try:
         found = json.loads(text) if text else []
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
-    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+    return [each for each in found if _is_text(each)] if isinstance(found, list) else []
+
+
+def _is_text(value: Any) -> bool:
+    # JSON can name halves of characters, which nothing can be written with.
+    return isinstance(value, str) and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def _stages(attributes: Mapping[str, str], offset_ms: float) -> Iterable[shapes.Stage]:
-    """A prediction's stages, one behind the other."""
+    """A prediction's stages, one behind the other; none from an attribute that is no number, which anybody may write."""
     for name in telemetry.STAGES:
         text = attributes.get(name, "")
-        if text.isdigit():
+        if _NUMBER.fullmatch(text):
             duration_ms = int(text) / _MS
             yield shapes.Stage(name.removeprefix("sardonyx.stage.").removesuffix("_ns"), offset_ms, duration_ms)
             offset_ms += duration_ms
