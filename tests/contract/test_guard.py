@@ -23,20 +23,22 @@ CALL_TIMEOUT_S = 20
 NO_ANSWERS = [errors.RegistryMissing("secret"), errors.SardonyxError("secret"), RuntimeError("secret")]
 
 
+def _failing(error: Exception) -> ServerLiveRequest:
+    raise error
+
+
 def _handlers(error: Exception) -> grpc.GenericRpcHandler:
     """A method of each kind; all fail."""
 
     async def one(_request: ServerLiveRequest, _context: Any) -> ServerLiveRequest:
-        raise error
+        return _failing(error)
 
     async def many(_request: ServerLiveRequest, _context: Any) -> AsyncIterator[ServerLiveRequest]:
-        raise error
-        yield
+        yield _failing(error)
 
     async def piped(requests: AsyncIterator[ServerLiveRequest], _context: Any) -> AsyncIterator[ServerLiveRequest]:
         async for _ in requests:
-            raise error
-        yield ServerLiveRequest()
+            yield _failing(error)
 
     return grpc.method_handlers_generic_handler(
         SERVICE,
@@ -55,17 +57,22 @@ async def _refused(error: Exception, method: str) -> grpc.aio.AioRpcError:
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            path = f"/{SERVICE}/{method}"
             with pytest.raises(grpc.aio.AioRpcError) as raised:
-                if method == "one":
-                    await channel.unary_unary(path)(b"", timeout=CALL_TIMEOUT_S)
-                elif method == "many":
-                    await channel.unary_stream(path)(b"", timeout=CALL_TIMEOUT_S).read()
-                else:
-                    await channel.stream_stream(path)(iter([b""]), timeout=CALL_TIMEOUT_S).read()
+                await _asked(channel, method)
             return raised.value
     finally:
         await server.stop(grace=None)
+
+
+async def _asked(channel: Any, method: str) -> object:
+    path = f"/{SERVICE}/{method}"
+    match method:
+        case "one":
+            return await channel.unary_unary(path)(b"", timeout=CALL_TIMEOUT_S)
+        case "many":
+            return await channel.unary_stream(path)(b"", timeout=CALL_TIMEOUT_S).read()
+        case _:
+            return await channel.stream_stream(path)(iter([b""]), timeout=CALL_TIMEOUT_S).read()
 
 
 @pytest.mark.parametrize("method", ["one", "many", "piped"])
