@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 30.0
 TOKEN: Final = ADMIN
-#: An input of each kind, and one with three values a row.
+#: An input of each kind, and some with three values a row.
 KINDS: Final = {
     "share": pb.DATATYPE_FP64,
     "small": pb.DATATYPE_FP32,
@@ -58,7 +58,11 @@ KINDS: Final = {
     "is_new": pb.DATATYPE_BOOL,
     "carrier": pb.DATATYPE_BYTES,
     "weights": pb.DATATYPE_FP64,
+    "slim": pb.DATATYPE_FP32,
+    "tags": pb.DATATYPE_BYTES,
 }
+#: Those with three values a row.
+VECTORS: Final = ("weights", "slim", "tags")
 ROW: Final[dict[str, Any]] = {
     "share": 0.5,
     "small": 0.25,
@@ -67,6 +71,8 @@ ROW: Final[dict[str, Any]] = {
     "is_new": True,
     "carrier": "UA",
     "weights": [1.0, 2.0, 3.0],
+    "slim": [1.0, 2.0, 3.0],
+    "tags": ["a", "b", "c"],
 }
 COLUMNS: Final[dict[str, Any]] = {name: [value, value] for name, value in ROW.items()}
 
@@ -76,7 +82,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The package of a model with an input of each kind."""
     manifest = Manifest(model="every-kind", version=1, interface_major=1)
     for name, kind in KINDS.items():
-        manifest.interface.inputs.add(name=name, datatype=kind, width=3 if name == "weights" else 0)
+        manifest.interface.inputs.add(name=name, datatype=kind, width=3 if name in VECTORS else 0)
     manifest.interface.outputs.add(name="value", kind=pb.OUTPUT_KIND_VALUE, datatype=pb.DATATYPE_FP64)
     manifest.ledger.CopyFrom(number_tensors(manifest.interface, pb.Ledger()))
     described = describe(schema(form_of(manifest)), manifest.model, 1)
@@ -148,6 +154,9 @@ def nobody(kinds: ModuleType) -> Iterator[Any]:
         ("carrier", math.nan, "carrier: nan is no str."),
         ("carrier", 5, "carrier: 5 is no str."),
         ("carrier", pd.NA, "carrier: <NA> is no str."),
+        ("small", 1e300, "small: 1e+300 does not fit into 32 bits."),
+        ("small", -3.5e38, "small: -3.5e+38 does not fit into 32 bits."),
+        ("slim", [1.0, 2.0, 1e39], "slim: [1.0, 2.0, 1e+39] does not fit into 32 bits."),
         ("weights", [1.0, "x", 3.0], "weights: [1.0, 'x', 3.0] is no sequence of number. What is missing is None."),
     ],
 )
@@ -172,6 +181,17 @@ def test_a_value_of_another_type_is_named(nobody: Any, name: str, value: Any, sa
         ("is_new", [True, None], "is_new: None in row 1 is no bool."),
         ("carrier", "UA", "carrier: 'UA' is no column of texts. Give a list of str."),
         ("carrier", ["UA", math.nan], "carrier: nan in row 1 is no text."),
+        ("small", [0.5, 1e300], "small: 1e+300 in row 1 does not fit into 32 bits."),
+        ("small", np.array([math.nan, -1e39]), "small: np.float64(-1e+39) in row 1 does not fit into 32 bits."),
+        ("slim", [[1.0, 2.0, 3.0], [1.0, 2.0, 1e39]], "slim: 1e+39 in row "),
+        ("share", np.ones((2, 1)), "share: an array of 2 dimensions is no such column. Give one value a row."),
+        ("small", np.ones((2, 1)), "small: an array of 2 dimensions is no such column."),
+        ("share", pd.DataFrame({"a": [0.5, 0.5]}), "share: an array of 2 dimensions is no such column."),
+        ("share", np.array(0.5), "share: an array of 0 dimensions is no such column."),
+        ("weights", np.array(0.5), "weights: an array of 0 dimensions is no such column. Give a matrix."),
+        ("weights", np.ones((2, 3, 1)), "weights: an array of 3 dimensions is no such column."),
+        ("carrier", np.array("UA", dtype=object), "carrier: an array of 0 dimensions is no such column."),
+        ("carrier", pd.DataFrame({"UA": ["AA"], "DL": ["AA"]}), "carrier: an array of 2 dimensions is no such column."),
     ],
 )
 def test_a_column_with_a_value_of_another_type_is_named(nobody: Any, name: str, value: Any, says: str) -> None:
@@ -211,10 +231,10 @@ def test_columns_that_do_not_fit_together_are_named(
 @given(st.lists(st.integers(0, 4), min_size=6, max_size=6))
 def test_columns_of_any_lengths(nobody: Any, lengths: list[int]) -> None:
     """They are sent where all have one length; else every one is named that has another than those that are right."""
-    names = [name for name in COLUMNS if name != "weights"]
+    names = [name for name in COLUMNS if name not in VECTORS]
     columns = {name: [ROW[name]] * length for name, length in zip(names, lengths, strict=True)}
     with pytest.raises(grpc.RpcError) as failed:
-        nobody.predict_batch(**columns, weights=[1.0, 2.0, 3.0])
+        nobody.predict_batch(**columns, **{name: ROW[name] for name in VECTORS})
     named = {each.field.removeprefix("columns.") for each in getattr(failed.value, "violations")}  # noqa: B009
     right = set(lengths) - {len(columns[name]) for name in named & columns.keys()}
     if not any(lengths):
@@ -227,6 +247,21 @@ def test_columns_of_any_lengths(nobody: Any, lengths: list[int]) -> None:
         assert max(lengths.count(each) for each in right) == max(lengths.count(each) for each in lengths if each)
 
 
+def test_numbers_at_the_ends_of_a_type_are_sent(kinds: ModuleType) -> None:
+    """The largest of single precision, and infinity where it was given: whether that is allowed the server says."""
+    values = [float(np.finfo(np.float32).max), -math.inf, math.inf, math.nan]
+    keeping = _Keeping()
+    with _serving(keeping) as address, kinds.EveryKindClient(address) as client:
+        for value in values:
+            client.predict(**{**ROW, "small": value}, timeout_s=TIMEOUT_S)
+        columns = {name: [value] * len(values) for name, value in ROW.items()}
+        client.predict_batch(**{**columns, "small": values}, timeout_s=TIMEOUT_S)
+    *rows, batch = keeping.requests
+    sent = [kinds.every_kind_pb2.PredictRequest.FromString(row).features.small for row in rows]
+    np.testing.assert_array_equal(sent, values)
+    np.testing.assert_array_equal(kinds.every_kind_pb2.PredictBatchRequest.FromString(batch).columns.small, values)
+
+
 def test_columns_of_every_sort_are_the_same_message(kinds: ModuleType) -> None:
     """Lists, iterators, arrays of any type and order, Series, frames and matrices, numpy's truth values and texts."""
     given: list[dict[str, Any]] = [
@@ -237,6 +272,7 @@ def test_columns_of_every_sort_are_the_same_message(kinds: ModuleType) -> None:
         {name: pd.Series(values) for name, values in COLUMNS.items()},
         {**pd.DataFrame({**COLUMNS, "carrier": pd.Categorical(["UA", "UA"])})},
         {**COLUMNS, "weights": [1.0, 2.0, 3.0] * 2},
+        {**COLUMNS, "tags": pd.DataFrame([["a", "b", "c"]] * 2), "carrier": pd.Series(["UA", "UA"], dtype="string")},
         {**COLUMNS, "weights": np.asfortranarray([[1, 2, 3], [1, 2, 3]])},
         {**COLUMNS, "weights": pd.DataFrame([[1.0, 2.0, 3.0]] * 2).to_numpy(np.float32)},
         {**COLUMNS, "share": array("d", [0.5, 0.5]), "count": array("q", [7, 7]), "is_new": [1, np.True_]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .errors import InvalidArgument, Violation
-from .row import truth
+from .row import overflowed, truth
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -44,6 +45,7 @@ class Table(Generic[_Columns]):
         """
         if isinstance(values, str | bytes) or not isinstance(values, Iterable):
             raise TypeError(f"{name}: {values!r:.100} is no column of texts. Give a list of str.")
+        values = _behind(name, values, is_vector=is_vector)
         texts = self._listed(name, values, is_vector=is_vector)
         for row, text in enumerate(texts):
             if not isinstance(text, str):
@@ -65,9 +67,7 @@ class Table(Generic[_Columns]):
         """
         if isinstance(values, str | bytes) or not isinstance(values, Iterable):
             raise TypeError(f"{name}: {values!r:.100} is no column. Give a list or an array.")
-        if hasattr(values, "__array__"):
-            # Of pandas and its like: the memory that is behind it, where there is such.
-            values = values.__array__()
+        values = _behind(name, values, is_vector=is_vector)
         data = self._memory(name, code, values, is_vector=is_vector)
         if data is None:
             data = _bytes(name, code, self._listed(name, values, is_vector=is_vector))
@@ -114,7 +114,7 @@ class Table(Generic[_Columns]):
         except (TypeError, ValueError, BufferError):
             return None
         code_of = {"l": "q"} if view.itemsize == 8 else {"l": "i"}
-        if code_of.get(view.format, view.format) != code or sys.byteorder != "little" or not view.ndim:
+        if code_of.get(view.format, view.format) != code or sys.byteorder != "little":
             return None
         if not is_vector:
             self._rows[name] = view.nbytes // view.itemsize
@@ -123,11 +123,26 @@ class Table(Generic[_Columns]):
         return view.tobytes()
 
 
+def _behind(name: str, values: Iterable[Any], *, is_vector: bool) -> Iterable[Any]:
+    """What is behind a column of pandas and its like: a frame itself would give its names, one after the other.
+
+    Raises:
+        TypeError: an array has other dimensions than the column.
+    """
+    if hasattr(values, "__array__"):
+        values = values.__array__()
+    dimensions = getattr(values, "ndim", 1)
+    if dimensions not in ((1, 2) if is_vector else (1,)):
+        expected = "a matrix" if is_vector else "one value a row"
+        raise TypeError(f"{name}: an array of {dimensions} dimensions is no such column. Give {expected}.")
+    return values
+
+
 def _bytes(name: str, code: str, values: list[Any]) -> bytes:
     try:
         if code == _BOOLEAN:
             return bytes(bytearray(map(truth, values)))
-        column = array(code, values)
+        column = _numbers(code, values)
     except (TypeError, ValueError, OverflowError):
         raise TypeError(_blamed(name, code, values)) from None
     if sys.byteorder == "big":
@@ -135,11 +150,20 @@ def _bytes(name: str, code: str, values: list[Any]) -> bytes:
     return column.tobytes()
 
 
+def _numbers(code: str, values: list[Any]) -> array[Any]:
+    """An array of numbers; raises OverflowError for one that would be infinite there and is not."""
+    column = array(code, values)
+    # The sum of any numbers of single precision is finite: most columns are looked at no further.
+    if code == "f" and not math.isfinite(sum(column)) and overflowed(column, values):
+        raise OverflowError
+    return column
+
+
 def _blamed(name: str, code: str, values: list[Any]) -> str:
     """The first value that cannot be sent, and why."""
     for row, value in enumerate(values):
         try:
-            array("b", [truth(value)]) if code == _BOOLEAN else array(code, [value])
+            array("b", [truth(value)]) if code == _BOOLEAN else _numbers(code, [value])
         except OverflowError:
             return f"{name}: {value!r:.100} in row {row} does not fit into {array(code).itemsize * 8} bits."
         except (TypeError, ValueError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from google.protobuf.message import Message
 
 _Features = TypeVar("_Features", bound="Message")
@@ -27,10 +30,10 @@ def row(kind: type[_Features], **values: Any) -> _Features:
     """A message of one row.
 
     Raises:
-        TypeError: a value is of another type than its field; the field is named.
+        TypeError: a value is of another type than its field, or does not fit; the field is named.
     """
     try:
-        return kind(**values)
+        message = kind(**values)
     except _REFUSED:
         for name, value in values.items():
             try:
@@ -38,6 +41,17 @@ def row(kind: type[_Features], **values: Any) -> _Features:
             except _REFUSED as error:
                 raise TypeError(_blamed(kind, name, value, error)) from None
         raise
+    for field, sent in message.ListFields():
+        if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
+            value = values[field.name]
+            if overflowed(*(([sent], [value]) if isinstance(sent, float) else (sent, value))):
+                raise TypeError(f"{field.name}: {value!r:.100} does not fit into 32 bits.")
+    return message
+
+
+def overflowed(sent: Iterable[float], given: Iterable[float]) -> bool:
+    """Whether a number became infinite on its way into single precision: protobuf and arrays say nothing."""
+    return any(math.isinf(there) and not math.isinf(here) for there, here in zip(sent, given, strict=False))
 
 
 def truth(value: object) -> bool:
