@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import threading
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from monitor.scene import REFUSED, connected, doors_of, fresh_id, prediction_of, span_of, start_monitor
 from sardonyx import telemetry
+from sardonyx.monitor.v1.outcome_service_pb2 import Outcome
 from sardonyx_monitor.catalog import Catalog
 from sardonyx_monitor.receiver.losses import Losses
 from sardonyx_monitor.store.database import Database
@@ -90,6 +92,22 @@ def test_errors_of_a_regressor(stage: Stage) -> None:
     comparisons = _version(_models(stage)[REGRESSOR], 1)["quality"]["comparisons"]
     practice = {each["name"]: each["practice"]["value"] for each in comparisons if each["practice"]}
     assert practice == pytest.approx({"mae": 0.5, "rmse": 0.5})
+
+
+def test_values_of_a_version_that_nobody_registered(watch: Watch) -> None:
+    """A version that the registry does not hold is judged by what it answers: numbers by their errors."""
+    ids, name = [fresh_id() for _ in range(3)], fresh_id("model")
+    values = [3.0, 5.0, math.nan]
+    watch.export(*[prediction_of(each, values=[value], model=name) for each, value in zip(ids, values, strict=True)])
+    watch.report(
+        *[Outcome(prediction_id=each, number=3.5) for each in ids[1:]], Outcome(prediction_id=ids[0], label="no")
+    )
+    page = watch.api(f"/models/{name}")
+    (version,), (series,) = page["model"]["versions"], page["quality"]
+    quality = version["quality"]
+    assert (quality["labelled"], quality["unreadable"]) == (3, 1)
+    assert {each["name"]: each["practice"]["value"] for each in quality["comparisons"]} == {"mae": 1.5, "rmse": 1.5}
+    assert (series["metric"], [each for each in series["value"] if each is not None]) == ("mae", [1.5])
 
 
 def test_calls_that_nothing_answered(stage: Stage) -> None:

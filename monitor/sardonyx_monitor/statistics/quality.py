@@ -85,7 +85,7 @@ class Sums:
         labelled: of them, those whose truth is known.
         unreadable: of the labelled, those whose truth is no class, or no number, of this model.
         correct: readable rows whose class was right.
-        readable: the labelled rows that are not unreadable.
+        readable: the labelled rows that are not unreadable, where a class was answered.
         scored: rows with a probability for the class that came true.
         log_loss, log_loss_squares: sums of -ln(p) of the class that came true, and of its square.
         brier, brier_squares: sums of the squared distance between probabilities and truth, and of its square.

@@ -71,10 +71,7 @@ def read_quality(query: Query, answers: Answers) -> shapes.Quality:
     version = answers.version
     (row,) = _rows(query, answers, over_time=False)
     sums = _sums(row)
-    if version is not None and version.regression:
-        figures = of_values(sums)
-    else:
-        figures = of_classes(sums, _confusion(query, answers))
+    figures = _figures(sums, version, _confusion(query, answers))
     return shapes.Quality(
         answered=counted(sums.answered),
         labelled=counted(sums.labelled),
@@ -139,9 +136,14 @@ def _promise(version: Version, name: str) -> shapes.Promise | None:
 
 
 def _figure(row: Mapping[str, Any], name: str, version: Version | None) -> Figure | None:
-    regression = version is not None and version.regression
-    figures = of_values(_sums(row)) if regression else of_classes(_sums(row))
-    return next((figure for figure in figures if figure.name == name), None)
+    return next((figure for figure in _figures(_sums(row), version) if figure.name == name), None)
+
+
+def _figures(sums: Sums, version: Version | None, confusion: Confusion | None = None) -> list[Figure]:
+    """What is known of a version; of one that the registry does not hold, whatever its answers are."""
+    if version is None:
+        return of_classes(sums) + of_values(sums)
+    return of_values(sums) if version.regression else of_classes(sums, confusion)
 
 
 def _rows(query: Query, answers: Answers, *, over_time: bool) -> list[dict[str, Any]]:

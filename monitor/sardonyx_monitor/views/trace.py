@@ -163,7 +163,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _stages(attributes: Mapping[str, str], offset_ms: float) -> Iterable[shapes.Stage]:
-    """A prediction's stages, one behind the other; none from an attribute that is no number, which anybody may write."""
+    """A prediction's stages, one behind the other; anybody may have written the attributes."""
     for name in telemetry.STAGES:
         text = attributes.get(name, "")
         if _NUMBER.fullmatch(text):

@@ -34,8 +34,11 @@ labelled as (
 scored as (
     select
         *,
-        -- Whether the truth is one that this model could give.
-        known and (case when $regression then number is not null else truth > 0 or len($classes) = 0 end) as readable,
+        -- Whether the truth is one that this model could give. Of a version that the registry does not hold, only its
+        -- answers say whether it chooses a class.
+        known and (
+            case when $regression or label is null then number is not null else truth > 0 or len($classes) = 0 end
+        ) as readable,
         -- scikit-learn clips probabilities at the smallest step of a double above 1.
         case
             when truth > 0 and {{ sql.finite("vector[truth]") }} then greatest(vector[truth], 2.220446049250313e-16)

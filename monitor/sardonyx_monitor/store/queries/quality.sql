@@ -33,7 +33,10 @@ select
     coalesce(sum(weight * abs(error)), 0) as absolute,
     coalesce(sum(weight * error * error), 0) as squares,
     coalesce(sum(weight * error * error * error * error), 0) as quartics,
-{% for name, counts in [("readable", "readable"), ("scored", "likely is not null"), ("measured", "error is not null")] %}
+{% set evidence = {
+    "readable": "readable and label is not null", "scored": "likely is not null", "measured": "error is not null"
+} %}
+{% for name, counts in evidence.items() %}
     count(*) filter (where {{ counts }}) as {{ name }}_rows,
     coalesce(sum(weight) filter (where {{ counts }}), 0) as {{ name }}_weight,
     coalesce(sum(weight * weight) filter (where {{ counts }}), 0) as {{ name }}_squares{{ "," if not loop.last }}
