@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract.drawn import AWKWARD, MODELS, NAMES, PROTO_WORDS, compiled, write
@@ -85,8 +85,10 @@ def test_a_class_is_a_value_of_the_enum_and_a_field(name: str, symbol: str, fiel
 
 
 @given(st.lists(NAMES, max_size=12, unique=True))
+# Longer than a field's name may be, and a number where the second's would be.
+@example(["a" * 60 + end for end in ("_2", "_3", "_4")])
 def test_names_are_what_tools_take_and_differ_in_more_than_case(names: list[str]) -> None:
-    """A field is lower_snake_case, no word of a language, and unlike every other one even where generators rename."""
+    """A field is lower_snake_case, no word of a language, and unlike every other one, renamed by generators or in JSON."""
     ledger = _ledger(names)
     for found in (input_fields(ledger), output_fields(ledger), class_fields(ledger)):
         fields = [spelled.field for spelled in found.values()]
@@ -95,6 +97,8 @@ def test_names_are_what_tools_take_and_differ_in_more_than_case(names: list[str]
         )
         assert len({field.replace("_", "") for field in fields}) == len(names)
         assert len({spelled.json for spelled in found.values()}) == len(names)
+        owners = {spelled.json: name for name, spelled in found.items()}
+        assert all(owners.get(spelled.field, name) == name for name, spelled in found.items())
     symbols = class_symbols(ledger).values()
     assert len({symbol.replace("_", "") for symbol in symbols} - {"LABELUNSPECIFIED"}) == len(names)
 

@@ -175,7 +175,7 @@ def _unique(
     found: dict[str, Spelled] = {}
     for name, number in sorted(numbers.items(), key=lambda entry: entry[1]):
         spelling = spell(name)
-        while not keys.isdisjoint(_key(spelling + ending) for ending in ("", *also)):
+        while spelling in jsons or not keys.isdisjoint(_key(spelling + ending) for ending in ("", *also)):
             spelling = f"{spelling}_{number}"
         beside = [spelling + ending for ending in also]
         keys.update(map(_key, [spelling, *beside]))
