@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from copy import deepcopy
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,6 +19,7 @@ from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from skl2onnx.sklapi import CastTransformer
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
 from sardonyx.registry.v1 import interface_pb2 as pb
@@ -114,7 +117,25 @@ def _converted(model: Any, types: Sequence[Any], options: dict[str, bool] | None
 
 def _unwrapped(model: Any) -> Any:
     """The model itself, without the search that found it."""
-    return getattr(model, "best_estimator_", model)
+    model = getattr(model, "best_estimator_", model)
+    if not isinstance(_last(model), HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+        return model
+    boosted = _with_single_thresholds(_last(model))
+    return Pipeline([*model.steps[:-1], (model.steps[-1][0], boosted)]) if isinstance(model, Pipeline) else boosted
+
+
+def _with_single_thresholds(boosted: Any) -> Any:
+    """A copy whose trees split numbers of single precision as they did, by thresholds of single precision.
+
+    skl2onnx takes the nearest such threshold. Where that is the greater one, a number that equals it changes sides.
+    """
+    boosted = deepcopy(boosted)
+    for tree in chain.from_iterable(boosted._predictors):  # noqa: SLF001 - it is what skl2onnx reads
+        exact = tree.nodes["num_threshold"]
+        with np.errstate(over="ignore"):
+            single = exact.astype(np.float32)
+        tree.nodes["num_threshold"] = np.where(single > exact, np.nextafter(single, np.float32(-np.inf)), single)
+    return boosted
 
 
 def _with_cast(model: Any) -> Any:
