@@ -80,6 +80,30 @@ def rows_of(data: Data, positions: Any) -> Data:
     return rows
 
 
+def between(data: Data) -> Data:
+    """The same rows, with each number moved to one that lies between two of its column's, or beyond the greatest."""
+    if not isinstance(data, pd.DataFrame):
+        return np.column_stack([_moved(column) for column in data.T])
+    plain = [name for name in data.columns if isinstance(data[name].dtype, np.dtype)]
+    return data.assign(**{name: _moved(data[name].to_numpy()) for name in plain})
+
+
+def _moved(values: Array) -> Array:
+    if values.dtype.kind not in "iuf":
+        return values
+    present = np.isfinite(values)
+    known = np.unique(values[present])
+    if values.dtype.kind == "f":
+        # Half-way, where trees have their thresholds; no whole number, which may be a category; as people write it.
+        steps = np.append(np.minimum(np.diff(known) / 2, 0.5), 0.5)
+        others = np.array([float(f"{number:.12g}") for number in known + steps])
+    else:
+        others = known + np.append(np.diff(known) // 2, 1).astype(known.dtype)
+    moved = values.copy()
+    moved[present] = others[np.searchsorted(known, values[present])]
+    return moved
+
+
 def _spec_of(column: pd.Series[Any], name: Any) -> ColumnSpec:
     if not isinstance(name, str) or not name:
         raise SourceRefused(f"The hold-out has a column named {name!r}. Callers need names that are text: rename it.")

@@ -1,7 +1,12 @@
-"""The proof that the graph answers as the model does: every hold-out row, and the worst of them shown."""
+"""The proof that the graph answers as the model does: every hold-out row, and the worst of them shown.
+
+Callers send other numbers too. So rows with numbers that the hold-out lacks are compared beside them: a graph that
+compares in single precision, or takes 6.5 for the category 6, answers every row of a hold-out right by its luck.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,14 +15,15 @@ import numpy.typing as npt
 
 from sardonyx.alike import are_close, are_ties
 from sardonyx.registry.v1.manifest_pb2 import Parity, Tolerance, WorstRow
-from sardonyx_exporter.columns import rows_of
+from sardonyx_exporter.columns import between, rows_of
 from sardonyx_exporter.convert import convert
 from sardonyx_exporter.errors import ConversionFailed, ParityFailed
 from sardonyx_exporter.source import LABEL, PROBABILITIES, VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from sardonyx_exporter.columns import Data
     from sardonyx_exporter.graph import Graph
     from sardonyx_exporter.source import Source
 
@@ -30,6 +36,8 @@ ABSOLUTE: Final = 1e-5
 WORST_ROWS: Final = 5
 #: These rows are sent one by one too: an answer must not depend on its company.
 SINGLE_ROWS: Final = 8
+#: How many rows of the hold-out are compared once more with numbers that it lacks.
+BETWEEN_ROWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +63,59 @@ def default_tolerance(answers: Mapping[str, Array]) -> Tolerance:
     return Tolerance(absolute=ABSOLUTE * (spread or 1.0), relative=RELATIVE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Rows that model and graph are asked about.
+
+    Attributes:
+        name: what they are, for people.
+        rows: the inputs.
+        truth: what the model says.
+    """
+
+    name: str
+    rows: Data
+    truth: Mapping[str, Array]
+
+
 def prove(source: Source, tolerance: Tolerance | None = None) -> tuple[Graph, Parity]:
-    """The first graph that answers as the model does on every row of the hold-out, and the proof.
+    """The first graph that answers as the model does, on every row of the hold-out and between them, and the proof.
 
     Raises:
         ParityFailed: there are graphs, and none does.
         ConversionFailed: there is no graph.
     """
-    truth = source.answer(source.features)
+    questions = _questions(source)
+    truth = questions[0].truth
     tolerance = tolerance or default_tolerance(truth)
     failures: list[str] = []
-    best: tuple[Graph, Comparison] | None = None
+    refused: list[tuple[Graph, list[Comparison]]] = []
     for strategy, make in convert(source):
         try:
             graph = make()
-            comparison = compare(source, truth, graph.answer(source.features), tolerance)
+            comparisons = [compare(source, each.truth, graph.answer(each.rows), tolerance) for each in questions]
         except Exception as error:  # skl2onnx and ONNX Runtime raise whatever they please
             failures.append(f"{strategy}: {_first_line(error)}")
             continue
-        if not len(comparison.wrong):
+        if not any(len(each.wrong) for each in comparisons):
             _check_single_rows(source, graph, truth, tolerance)
-            return graph, _parity(source, comparison, tolerance)
-        if best is None or len(comparison.wrong) < len(best[1].wrong):
-            best = graph, comparison
-    if best is None:
+            return graph, _parity(source, comparisons[0], tolerance)
+        refused.append((graph, comparisons))
+    if not refused:
         advice = _known(source) or "Replace the step that the message names."
         raise ConversionFailed(f"The model has no ONNX form. {advice} Tried: {'; '.join(failures).rstrip('.')}.")
-    raise _refusal(source, *best)
+    raise _refusal(source, questions, *min(refused, key=lambda each: [len(one.wrong) for one in each[1]]))
+
+
+def _questions(source: Source) -> list[_Question]:
+    """All rows of the hold-out, and some of them with numbers that it lacks, as far as the model answers those."""
+    questions = [_Question("hold-out rows", source.features, source.answer(source.features))]
+    rows = between(rows_of(source.features, slice(0, BETWEEN_ROWS)))
+    with contextlib.suppress(Exception):  # a model that refuses them is asked why when its policies are
+        truth = source.answer(rows)
+        if all(np.isfinite(values).all() for values in truth.values() if values.dtype.kind == "f"):
+            questions.append(_Question("rows with numbers between those of the hold-out", rows, truth))
+    return questions
 
 
 def compare(
@@ -145,14 +179,19 @@ def _parity(source: Source, comparison: Comparison, tolerance: Tolerance) -> Par
     )
 
 
-def _refusal(source: Source, graph: Graph, comparison: Comparison) -> ParityFailed:
+def _refusal(
+    source: Source, questions: Sequence[_Question], graph: Graph, comparisons: Sequence[Comparison]
+) -> ParityFailed:
+    position = next(position for position, each in enumerate(comparisons) if len(each.wrong))
+    question, comparison = questions[position], comparisons[position]
     rows = "\n".join(
         f"  row {worst.row}: {worst.output} is {worst.source} by the model, {worst.converted} by the graph"
         for worst in comparison.worst
     )
+    advice = _advice(source) if not position or _known(source) else _NUMBERS
     return ParityFailed(
-        f"The ONNX form ({graph.strategy}) answers {len(comparison.wrong)} of {source.rows} hold-out rows differently;"
-        f" the worst are\n{rows}\n{_advice(source)}",
+        f"The ONNX form ({graph.strategy}) answers {len(comparison.wrong)} of {len(question.rows)} {question.name}"
+        f" differently; the worst are\n{rows}\n{advice}",
         comparison.worst,
     )
 
@@ -171,6 +210,11 @@ _KNOWN: Final[dict[str, str]] = {
     "KernelRidge": "KernelRidge has no ONNX form: use SVR or GaussianProcessRegressor.",
     "KBinsDiscretizer": "KBinsDiscretizer needs encode='onehot-dense' or 'ordinal'.",
 }
+
+_NUMBERS: Final = (
+    "Numbers that are categories become whole numbers or text before the model is fitted; else replace the step that"
+    " answers otherwise, or loosen the tolerance if you can accept it."
+)
 
 
 def _advice(source: Source) -> str:

@@ -26,7 +26,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptro
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -450,6 +450,58 @@ def test_other_answers_are_refused_with_the_worst_rows(registry: str, train: Fra
     assert _is_empty(registry)
 
 
+def _on_steps(estimator: Any) -> tuple[Any, Frame]:
+    """A model fitted on numbers in steps of 0.2, and a hold-out in the same steps."""
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({name: np.round(random.integers(0, 25, 600) * 0.2, 1) for name in ("a", "b", "c")})
+    truth = rows["a"] + rows["b"] / 2 + random.normal(size=600) > 4
+    return estimator.fit(rows[:400], truth[:400]), (rows[400:], truth[400:])
+
+
+def test_numbers_between_those_of_the_hold_out_are_compared(registry: str) -> None:
+    """A graph that is right where the hold-out is, and wrong at numbers in between, is not published."""
+    model, holdout = _on_steps(HistGradientBoostingClassifier(max_iter=30))
+    with pytest.raises(ParityFailed, match="rows with numbers between those of the hold-out differently") as caught:
+        export(model, name="steps", holdout=holdout, registry=registry)
+    assert "float32_step()" in caught.value.message
+    assert _is_empty(registry)
+
+    model, holdout = _on_steps(make_pipeline(float32_step(), HistGradientBoostingClassifier(max_iter=30)))
+    manifest = export(model, name="steps", holdout=holdout, registry=registry).manifest
+    _assert_same_answers(registry, manifest, model, (holdout[0] + 0.1).round(1))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "numbers"),
+    [
+        (OneHotEncoder(handle_unknown="ignore"), [0.0, 6.0, 12.0, 18.0]),
+        (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), [5, 2**24]),
+        (OneHotEncoder(handle_unknown="ignore"), [5, 2**60]),
+    ],
+)
+def test_a_number_that_is_no_category_is_not_taken_for_one(registry: str, encoder: Any, numbers: list[Any]) -> None:
+    """A graph that rounds a number to a category that the model does not see there is not published."""
+    rows = pd.DataFrame({"kind": numbers * 30, "x": np.random.default_rng(0).normal(size=len(numbers) * 30)})
+    truth = (rows["kind"] == numbers[0]) ^ (rows["x"] > 1)
+    prepare = make_column_transformer((encoder, ["kind"]), remainder="passthrough")
+    model = make_pipeline(prepare, LogisticRegression()).fit(rows, truth)
+    with pytest.raises(
+        ParityFailed, match=r"between those of the hold-out differently(.|\n)*Numbers that are categories"
+    ):
+        export(model, name="kinds", holdout=(rows, truth), registry=registry)
+    assert _is_empty(registry)
+
+
+def test_a_graph_is_taken_that_is_right_between_the_hold_outs_numbers(registry: str) -> None:
+    """Where one way to convert rounds numbers to whole categories, a version is made by one that does not."""
+    rows = pd.DataFrame({"kind": [0.5, 1.5, 2.25] * 30, "x": np.random.default_rng(0).normal(size=90)})
+    truth = (rows["kind"] == 0.5) ^ (rows["x"] > 1)
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    model = make_pipeline(make_column_transformer((encoder, ["kind"]), remainder="passthrough"), LogisticRegression())
+    manifest = export(model.fit(rows, truth), name="kinds", holdout=(rows, truth), registry=registry).manifest
+    _assert_same_answers(registry, manifest, model, rows.assign(kind=[0.7, 1.0, 1.4, 2.0, 2.3] * 18))
+
+
 def test_the_advice_helps(registry: str, train: Frame) -> None:
     """What the refusal advises, a cast in front of the boosted trees, makes the export succeed."""
     rows = train[0][["distance"]]
@@ -458,6 +510,10 @@ def test_the_advice_helps(registry: str, train: Frame) -> None:
     result = export(model, name="flight-delay", holdout=(rows, train[1]), registry=registry)
 
     _assert_same_answers(registry, result.manifest, model, rows)
+    # A threshold is half-way between two numbers that were learned, and may be none of single precision.
+    ordered = np.sort(rows["distance"].to_numpy())
+    half_way = pd.DataFrame({"distance": (ordered[1:] + ordered[:-1]) / 2})
+    _assert_same_answers(registry, result.manifest, model, half_way)
 
 
 def test_a_tolerance_of_zero_is_kept(registry: str, pipeline: Pipeline, holdout: Frame) -> None:
