@@ -15,9 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.scene import REFUSED, connected, doors_of, fresh_id, prediction_of, span_of, start_monitor
+from monitor.scene import REFUSED, connected, doors_of, fresh_id, prediction_of, span_of, start_monitor, watching
 from sardonyx import telemetry
 from sardonyx.monitor.v1.outcome_service_pb2 import Outcome
+from sardonyx_exporter import export, promote
 from sardonyx_monitor.catalog import Catalog
 from sardonyx_monitor.receiver.losses import Losses
 from sardonyx_monitor.store.database import Database
@@ -25,7 +26,7 @@ from sardonyx_monitor.store.reader import Reader
 from sardonyx_monitor.store.writer import Writer
 from sardonyx_monitor.views.views import Views
 from sardonyx_monitor.views.window import WINDOWS
-from server.scene import CLASSIFIER, PATIENCE_S, REGRESSOR, wait_until
+from server.scene import CLASSIFIER, PATIENCE_S, REGRESSOR, fit_classifier, frame_of, truth_of, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,6 +157,23 @@ def test_page_and_api_agree(stage: Stage) -> None:
         assert version["quality"] == other["quality"]
         for name in ("requests", "rows", "p50_ms", "p95_ms", "p99_ms"):
             assert version["traffic"][name] == other["traffic"][name]
+
+
+def test_a_primary_metric_without_an_interval(tmp_path: Path) -> None:
+    """A metric that has no interval in practice is not judged, which is not for want of truths."""
+    frame = frame_of(seed=2, rows=60)
+    registry, ids = tmp_path / "registry", [fresh_id() for _ in range(60)]
+    holdout = frame, truth_of(frame)
+    export(fit_classifier(1), name=CLASSIFIER, holdout=holdout, registry=registry, primary_metric="f1")
+    promote(CLASSIFIER, 1, registry=registry)
+    with watching(registry, tmp_path / "data") as watch:
+        watch.export(*[prediction_of(each, ["late"], model=CLASSIFIER) for each in ids])
+        for known, words in ((20, "too few truths"), (60, "not judged")):
+            watch.report(*[Outcome(prediction_id=each, label="late") for each in ids[:known]])
+            (version,) = watch.api(f"/models/{CLASSIFIER}")["model"]["versions"]
+            first = version["quality"]["comparisons"][0]
+            assert (first["name"], first["practice"]["rows"], first["verdict"]) == ("f1", known, "open")
+            assert f">{words}<" in watch.web.get("/").text
 
 
 # Traces.

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from monitor.stored import (
+    MODEL,
     classified,
     outcome_row,
     practice_of,
@@ -26,6 +27,8 @@ from sardonyx_monitor.statistics import intervals
 from sardonyx_monitor.statistics.promise import ROWS_MIN, Verdict, contest, judge
 from sardonyx_monitor.statistics.quality import Evidence, Figure, Sums, of_classes, of_values
 from sardonyx_monitor.store.rows import Batch
+from sardonyx_monitor.views.quality import Answers, read_quality, read_quality_series
+from sardonyx_monitor.views.window import Window
 
 if TYPE_CHECKING:
     from monitor.stored import Store
@@ -325,3 +328,21 @@ def test_promise_beside_practice(store: Store, rows: int, verdict: Verdict) -> N
     assert (unknown.practice, unknown.verdict) == (None, Verdict.OPEN)
     (unpromised,) = [each for each in comparisons if each.name == "f1"]
     assert (unpromised.promise, unpromised.verdict) == (None, Verdict.OPEN)
+
+
+@pytest.mark.parametrize("name", ["f1", "balanced_accuracy", "log_loss"])
+def test_any_primary_metric_is_drawn(store: Store, name: str) -> None:
+    """Whatever metric the author has looked at first, its steps have the values that practice knows."""
+    random = np.random.default_rng(5)
+    classes, rows = ["no", "yes"], 400
+    vectors = random.dirichlet([1, 1], size=rows)
+    told = [classes[int(random.random() < each[1])] for each in vectors]
+    store.write(classified([classes[each.argmax()] for each in vectors], vectors, told))
+    promised = Metric(name=name, value=0.9, low=0.8, high=1.0, higher_is_better=True)
+    version, window = version_of(classes, [promised]), Window.parse("1h")
+    answers = Answers(MODEL, 1, version, window)
+    quality = read_quality(store.query, answers)
+    series = read_quality_series(store.query, answers, quality)
+    assert series.metric == name
+    # All of one request, so of one step.
+    assert series.value == [practice_of(quality)[name].value]

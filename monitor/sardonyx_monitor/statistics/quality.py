@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Of the metrics that practice can know; of all others less is better.
 HIGHER_IS_BETTER: Final = frozenset({"accuracy", "balanced_accuracy", "f1"})
+#: Those that are known only from which class came true where which was answered.
+OF_CONFUSION: Final = frozenset({"balanced_accuracy", "f1"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sardonyx_monitor.statistics import promise as promises
-from sardonyx_monitor.statistics.quality import Confusion, Evidence, Figure, Sums, of_classes, of_values
+from sardonyx_monitor.statistics.quality import OF_CONFUSION, Confusion, Evidence, Figure, Sums, of_classes, of_values
 from sardonyx_monitor.views import shapes
 from sardonyx_monitor.views.traffic import counted
 
@@ -32,6 +32,8 @@ _WEIGHTED: Final = (
     "squares",
     "quartics",
 )
+#: The step of what is not in steps.
+_WHOLE: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def read_quality(query: Query, answers: Answers) -> shapes.Quality:
     version = answers.version
     (row,) = _rows(query, answers, over_time=False)
     sums = _sums(row)
-    figures = _figures(sums, version, _confusion(query, answers))
+    figures = _figures(sums, version, _confusions(query, answers, over_time=False).get(_WHOLE))
     return shapes.Quality(
         answered=counted(sums.answered),
         labelled=counted(sums.labelled),
@@ -86,7 +88,8 @@ def read_quality_series(query: Query, answers: Answers, quality: shapes.Quality)
     """The primary metric in steps, by the time of the prediction; ``quality`` is that of all of them."""
     comparison, window = to_look_at_first(quality, answers.version), answers.window
     rows = _rows(query, answers, over_time=True)
-    figures = [_figure(row, comparison.name, answers.version) for row in rows]
+    confusions = _confusions(query, answers, over_time=True) if comparison.name in OF_CONFUSION else {}
+    figures = [_figure(row, comparison.name, answers.version, confusions.get(row["step"])) for row in rows]
     settled_ns = window.until_ns - int((quality.delay_s or 0) * 1e9)
     return shapes.QualitySeries(
         version=answers.number,
@@ -135,8 +138,8 @@ def _promise(version: Version, name: str) -> shapes.Promise | None:
     return shapes.Promise(name, metric.value, metric.low, metric.high, version.holdout_rows, metric.higher_is_better)
 
 
-def _figure(row: Mapping[str, Any], name: str, version: Version | None) -> Figure | None:
-    return next((figure for figure in _figures(_sums(row), version) if figure.name == name), None)
+def _figure(row: Mapping[str, Any], name: str, version: Version | None, confusion: Confusion | None) -> Figure | None:
+    return next((figure for figure in _figures(_sums(row), version, confusion) if figure.name == name), None)
 
 
 def _figures(sums: Sums, version: Version | None, confusion: Confusion | None = None) -> list[Figure]:
@@ -156,16 +159,19 @@ def _rows(query: Query, answers: Answers, *, over_time: bool) -> list[dict[str, 
     )
 
 
-def _confusion(query: Query, answers: Answers) -> Confusion | None:
+def _confusions(query: Query, answers: Answers, *, over_time: bool) -> dict[int, Confusion]:
+    """By step, or the one of the whole; none where the classes are not known."""
     parameters = answers.parameters
     size = len(parameters["classes"])
     if not size:
-        return None
-    weights, seen = np.zeros((size, size)), 0
-    for row in query.rows("confusion", parameters, of_route=bool(answers.route)):
+        return {}
+    confusions: dict[int, Confusion] = {}
+    for row in query.rows("confusion", parameters, of_route=bool(answers.route), over_time=over_time):
+        step = row["step"] if over_time else _WHOLE
+        weights, seen = confusions.get(step) or Confusion(np.zeros((size, size)), 0)
         weights[row["truth"] - 1, row["chosen"] - 1] = row["weight"]
-        seen += row["row_count"]
-    return Confusion(weights, seen)
+        confusions[step] = Confusion(weights, seen + row["row_count"])
+    return confusions
 
 
 def _sums(row: Mapping[str, Any]) -> Sums:
