@@ -309,6 +309,15 @@ def _ago(minutes: int) -> int:
     return int(datetime.now(UTC).timestamp() * 1e9) - minutes * MINUTE_NS - 10**7
 
 
+def test_requests_from_after_now(watch: Watch) -> None:
+    """A model whose every request is dated after now, by a clock that is ahead, has a window that runs forwards."""
+    name = fresh_id("model")
+    watch.export(prediction_of(fresh_id(), ["late"], model=name, start_ns=_ago(-10)))
+    window = watch.api(f"/models/{name}/inputs")["window"]
+    since, until = (datetime.fromisoformat(window[each]) for each in ("since", "until"))
+    assert until - since == timedelta(hours=1)
+
+
 def test_search_is_limited(watch: Watch) -> None:
     """A search finds the newest hundred, newest first."""
     name = fresh_id("model")

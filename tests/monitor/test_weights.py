@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from monitor.stored import Request, batch_of, opened, practice_of, version_of
+from monitor.stored import MODEL, Request, batch_of, opened, practice_of, version_of
 from sardonyx_monitor.statistics import intervals
+from sardonyx_monitor.store.rows import Batch
+from sardonyx_monitor.views.traffic import read_total
+from sardonyx_monitor.views.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,6 +140,20 @@ def test_whole_weights_are_repetitions(store: Store, tmp_path: Path) -> None:
         assert getattr(weighted, name) == getattr(plain, name), name
     for name in ("p50_ms", "p95_ms", "p99_ms"):
         assert getattr(weighted, name) == pytest.approx(getattr(plain, name)), name
+
+
+def test_weights_of_the_first_step_count(store: Store) -> None:
+    """A window begins on a whole step: requests with weights that lie in it before the first one count with them."""
+    now = Window.parse("30d")
+    step_at = now.since_ns - now.since_ns % now.step_ns
+    window = replace(now, since_ns=step_at + 1000, until_ns=step_at + 1000 + now.until_ns - now.since_ns)
+    before = Request(0, duration_ns=3_000_000, weight=9.0)
+    within = Request(2000, duration_ns=1_000_000)
+    store.write(Batch.merged(each.rows(step_at) for each in (before, within)))
+    narrowed = window.narrowed(store.query, MODEL)
+    total = read_total(store.query, narrowed, MODEL)
+    assert (total.recorded, total.requests, narrowed.sampled) == (2, 10, True)
+    assert total.p50_ms == 3.0
 
 
 def test_quantiles_lie_between_their_neighbours(store: Store) -> None:

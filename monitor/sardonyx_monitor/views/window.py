@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import InvalidInput, Violation
@@ -73,13 +73,16 @@ class Window:
 
     def narrowed(self, query: Query, model: str = "") -> Window:
         """From the first request on: charts of a young model use their whole width."""
-        found = query.row("first_request", {"since_ns": self.since_ns, "model": model}, of_model=bool(model))
-        first = found["first_ns"]
-        if first is None:
+        of_model = bool(model)
+        first = query.row("first_request", {"since_ns": self.since_ns, "model": model}, of_model=of_model)["first_ns"]
+        # A request may be from after now: clocks differ.
+        if first is None or first >= self.until_ns:
             return self
         step_ns = step_of(self.until_ns - first)
         # On a whole step, so that points stay where they are from one look to the next.
-        return Window(self.name, first - first % step_ns, self.until_ns, step_ns, found["sampled"])
+        window = Window(self.name, first - first % step_ns, self.until_ns, step_ns)
+        sampled = query.row("sampled", window.parameters | {"model": model}, of_model=of_model)["sampled"]
+        return replace(window, sampled=sampled)
 
     @property
     def parameters(self) -> dict[str, int]:
