@@ -309,6 +309,16 @@ def _ago(minutes: int) -> int:
     return int(datetime.now(UTC).timestamp() * 1e9) - minutes * MINUTE_NS - 10**7
 
 
+def test_a_model_that_nobody_asked_lately(watch: Watch) -> None:
+    """A model that the registry does not hold, and that was asked before the span that is shown, is still there."""
+    name = fresh_id("model")
+    watch.export(prediction_of(fresh_id(), ["late"], model=name, start_ns=_ago(120)))
+    for window, requests in (("1h", 0), ("6h", 1)):
+        assert watch.api(f"/models/{name}", window=window)["model"]["total"]["requests"] == requests
+        assert watch.web.get(f"/models/{name}", params={"window": window}).status_code == 200
+        assert len(watch.api(f"/models/{name}/callers", within=window)["callers"]) == requests
+
+
 def test_requests_from_after_now(watch: Watch) -> None:
     """A model whose every request is dated after now, by a clock that is ahead, has a window that runs forwards."""
     name = fresh_id("model")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Of each interface. Without tokens, callers name themselves as they like.
 CALLERS_MAX: Final = 50
 _S: Final = 10**9
+#: From 1970 to 2262: what the store can hold.
+_EVER: Final = {"since_ns": 0, "until_ns": (1 << 63) - 1}
 
 
 def read_interfaces(query: Query, name: str, model: Model, since_ns: int, until_ns: int) -> list[shapes.InterfaceView]:
@@ -70,8 +72,8 @@ def read_page(query: Query, snapshot: Snapshot, name: str, span_ns: int) -> shap
     since_ns = until_ns - span_ns
     first = query.row("first_request", {"since_ns": 0}, of_model=False)["first_ns"]
     callers = read_callers(query, name, since_ns, until_ns)
-    if name not in snapshot.models and not callers:
-        raise ModelNotFound(name, snapshot.models)
+    if not callers:
+        require_known(query, snapshot, name)
     return shapes.CallersPage(
         name=name,
         since_ns=since_ns,
@@ -80,6 +82,17 @@ def read_page(query: Query, snapshot: Snapshot, name: str, span_ns: int) -> shap
         whole=first is not None and first <= since_ns,
         callers=callers,
     )
+
+
+def require_known(query: Query, snapshot: Snapshot, name: str) -> None:
+    """Tell a model that nobody asked in some span of time from one that there is not.
+
+    Raises:
+        ModelNotFound: the registry does not have it, and no version of it ever answered.
+    """
+    answered = name in snapshot.models or query.rows("routes", _EVER | {"model": name}, of_model=True)
+    if not answered:
+        raise ModelNotFound(name, snapshot.models)
 
 
 def span_of(text: str) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sardonyx.errors import ModelNotFound
 from sardonyx_monitor.catalog import Model
 from sardonyx_monitor.views import shapes
-from sardonyx_monitor.views.callers import read_interfaces
+from sardonyx_monitor.views.callers import read_interfaces, require_known
 from sardonyx_monitor.views.quality import Answers, read_quality, read_quality_series
 from sardonyx_monitor.views.traffic import NO_VERSION, SHADOW, ByVersion, Routed, read_routes, read_total, read_traffic
 from sardonyx_monitor.views.trials import CANARY, percent_of, read_trials
@@ -45,8 +44,8 @@ def read_model(query: Query, snapshot: Snapshot, name: str, window: Window) -> t
     window = window.narrowed(query, name)
     traffic = read_traffic(query, window, name).get(name, {})
     routed = read_routes(query, window, name).get(name, {})
-    if name not in snapshot.models and not routed:
-        raise ModelNotFound(name, snapshot.models)
+    if not routed:
+        require_known(query, snapshot, name)
     return _model(query, name, snapshot.models.get(name, Model()), traffic, routed, window), window
 
 
