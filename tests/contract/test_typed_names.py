@@ -88,7 +88,7 @@ def test_a_class_is_a_value_of_the_enum_and_a_field(name: str, symbol: str, fiel
 # Longer than a field's name may be, and a number where the second's would be.
 @example(["a" * 60 + end for end in ("_2", "_3", "_4")])
 def test_names_are_what_tools_take_and_differ_in_more_than_case(names: list[str]) -> None:
-    """A field is lower_snake_case, no word of a language, and unlike every other one, renamed by generators or in JSON."""
+    """A field is lower_snake_case, no word of a language, and unlike all others, whatever generators do, or in JSON."""
     ledger = _ledger(names)
     for found in (input_fields(ledger), output_fields(ledger), class_fields(ledger)):
         fields = [spelled.field for spelled in found.values()]
