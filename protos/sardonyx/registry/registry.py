@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -136,9 +137,8 @@ class Registry:
             manifest.model = model
             manifest.version = max(versions, default=0) + 1
             manifest.artifact.CopyFrom(blob)
-            manifest.create_time.GetCurrentTime()
-            path = f"{self._path_of(model)}/versions/{_name(manifest.version)}"
-            if self._store.create(path, _to_json(manifest)):
+            manifest.create_time.FromNanoseconds(time.time_ns())
+            if self._create(f"{self._path_of(model)}/versions/{_name(manifest.version)}", manifest):
                 return manifest
 
     def add_blob(self, data: bytes) -> Artifact:
@@ -206,9 +206,18 @@ class Registry:
             if event is None:
                 return None
             event.model, event.sequence, event.previous_digest = model, log.routes.sequence + 1, log.digest
-            event.time.GetCurrentTime()
-            if self._store.create(f"{self._path_of(model)}/events/{_name(event.sequence)}", _to_json(event)):
+            event.time.FromNanoseconds(time.time_ns())
+            if self._create(f"{self._path_of(model)}/events/{_name(event.sequence)}", event):
                 return event
+
+    def _create(self, path: str, message: Message) -> bool:
+        """Write a manifest or an event, unless another one is there; says whether it is this one that is.
+
+        A bucket's client asks again where it hears that the bucket failed, and then finds what it wrote itself: taken
+        for another's, a rollback would go back two steps. The nanosecond of its time tells a message from any other.
+        """
+        data = _to_json(message)
+        return self._store.create(path, data) or self._store.get(path) == data
 
     def _read_events(self, model: str, known: Log) -> tuple[list[Event], str]:
         """The events behind those that are known, and the digest of the last."""
