@@ -91,3 +91,15 @@ def test_what_another_wrote_is_not_ones_own(held: Bucket) -> None:
     assert asked == [3, 2]
     assert first.routes(MODEL).majors[1].live == 1
     assert len([key for key in held.objects if "/events/" in key]) == 5
+
+
+@pytest.mark.parametrize("folder", ["versions", "events"])
+def test_the_marker_of_a_folder_is_no_object(held: Bucket, folder: str) -> None:
+    """Consoles and file systems on top of buckets put an empty object where a folder is."""
+    registry = Registry(LOCATION)
+    _publish(registry)
+    registry.append(MODEL, _live(1))
+    for key in (f"{MODEL}/{folder}/", f"{MODEL}/", ""):
+        held.objects[f"registry/models/{key}"] = b""
+    assert (registry.models(), registry.versions(MODEL), len(registry.events(MODEL))) == ([MODEL], [1], 1)
+    assert _publish(registry) == 2

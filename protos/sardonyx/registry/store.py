@@ -78,7 +78,9 @@ class Store:
     def _names(self, prefix: str, after: str) -> list[str]:
         """The objects right below a prefix; may leave out what is not behind ``after``."""
         found = obstore.list(self._objects(), prefix, offset=f"{prefix}/{after}" if after else None).collect()
-        return [entry["path"].removeprefix(f"{prefix}/") for entry in found]
+        folder = f"{prefix}/"
+        # An object that is called as the folder itself is its marker: consoles put one where they make a folder.
+        return [entry["path"].removeprefix(folder) for entry in found if entry["path"].startswith(folder)]
 
     def _folders(self, prefix: str) -> list[str]:
         """The folders right below a prefix."""
