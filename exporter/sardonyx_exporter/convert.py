@@ -18,12 +18,14 @@ from onnx.helper import make_attribute
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from skl2onnx.sklapi import CastTransformer
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx_exporter.columns import rows_of
+from sardonyx_exporter.errors import ConversionFailed
 from sardonyx_exporter.graph import Graph
 
 if TYPE_CHECKING:
@@ -47,7 +49,17 @@ SINGLE: Final = "single"
 
 
 def convert(source: Source) -> Iterator[tuple[str, Callable[[], Graph]]]:
-    """The strategies, best first: a name, and what makes the graph; making it raises where it cannot be made."""
+    """The strategies, best first: a name, and what makes the graph; making it raises where it cannot be made.
+
+    Raises:
+        ConversionFailed: skl2onnx would never come to an end.
+    """
+    if any(np.isinf(tree.tree_.threshold).any() for tree in _trees(source.model)):
+        # Behind such a threshold are missing values and nothing else. skl2onnx looks for the number next to it.
+        raise ConversionFailed(
+            "The model's trees have learned from missing values, which ONNX's do not. Put a SimpleImputer before them"
+            " and fit again."
+        )
     yield DOUBLE, lambda: _graph(source, _framed(source, _unwrapped(source.model)), DoubleTensorType, DOUBLE)
     yield (
         DOUBLE_CAST,
@@ -118,16 +130,23 @@ def _converted(model: Any, types: Sequence[Any], options: dict[str, bool] | None
 def _unwrapped(model: Any) -> Any:
     """The model itself, without the search that found it."""
     model = getattr(model, "best_estimator_", model)
-    if not isinstance(_last(model), HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+    if not (isinstance(model, Pipeline) and _is_boosted_behind_cast(model)):
         return model
-    boosted = _with_single_thresholds(_last(model))
-    return Pipeline([*model.steps[:-1], (model.steps[-1][0], boosted)]) if isinstance(model, Pipeline) else boosted
+    name, boosted = model.steps[-1]
+    return Pipeline([*model.steps[:-1], (name, _with_single_thresholds(boosted))])
+
+
+def _is_boosted_behind_cast(model: Pipeline) -> bool:
+    *_, before, last = [None, *(step for _, step in model.steps)]
+    boosted = isinstance(last, HistGradientBoostingClassifier | HistGradientBoostingRegressor)
+    return boosted and isinstance(before, CastTransformer)
 
 
 def _with_single_thresholds(boosted: Any) -> Any:
     """A copy whose trees split numbers of single precision as they did, by thresholds of single precision.
 
     skl2onnx takes the nearest such threshold. Where that is the greater one, a number that equals it changes sides.
+    Of numbers of double precision the nearest is right more often: a threshold may be one of them.
     """
     boosted = deepcopy(boosted)
     for tree in chain.from_iterable(boosted._predictors):  # noqa: SLF001 - it is what skl2onnx reads
@@ -143,6 +162,17 @@ def _with_cast(model: Any) -> Any:
     # Steps are shared with the original, which is never changed: only the list of steps is new.
     steps = list(model.steps) if isinstance(model, Pipeline) else [("model", model)]
     return Pipeline([*steps[:-1], ("sardonyx_cast", float32_step()), steps[-1]])
+
+
+def _trees(part: Any) -> Iterator[Any]:
+    """The fitted trees in a model, however deep."""
+    if hasattr(part, "tree_"):
+        yield part
+    elif isinstance(part, list | tuple) or (isinstance(part, np.ndarray) and part.dtype.kind == "O"):
+        for each in part:
+            yield from _trees(each)
+    elif isinstance(part, BaseEstimator):
+        yield from _trees(list(vars(part).values()))
 
 
 def _framed(source: Source, model: Any) -> Any:

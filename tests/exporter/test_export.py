@@ -19,6 +19,7 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
@@ -626,6 +627,20 @@ def test_a_model_without_an_onnx_form_is_refused(
         export(make().fit(*matrix), name="coin", holdout=matrix, registry=registry)
     assert "Tried: double: " in caught.value.message
     assert isinstance(caught.value, ExportRefused)
+    assert _is_empty(registry)
+
+
+@pytest.mark.parametrize("wrap", [lambda forest: forest, lambda forest: VotingClassifier([("forest", forest)])])
+def test_a_forest_that_learned_from_missing_values_is_refused(
+    registry: str, matrix: tuple[Array, Array], wrap: Callable[[Any], Any]
+) -> None:
+    """Trees that tell a missing value from every number are refused, where their conversion would never end."""
+    features, truth = matrix
+    # Whether the value is there says all.
+    told = np.where(truth[:, None] == 0, np.nan, features)
+    model = wrap(RandomForestClassifier(3, random_state=0)).fit(told, truth)
+    with pytest.raises(ConversionFailed, match="Put a SimpleImputer before them and fit again"):
+        export(model, name="forest", holdout=(features, truth), registry=registry)
     assert _is_empty(registry)
 
 
