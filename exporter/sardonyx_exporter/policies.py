@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from sardonyx_exporter.graph import Graph
     from sardonyx_exporter.source import Source
 
-#: How many rows of the hold-out are changed for each question.
-PROBED_ROWS: Final = 16
+#: How many rows of the hold-out are changed for each question: a tree may look at an input in one row of twenty.
+PROBED_ROWS_MAX: Final = 1000
+#: Of many columns, each is asked about with fewer rows: so many in all, at least these.
+PROBED_ROWS_IN_ALL: Final = 100_000
+PROBED_ROWS_MIN: Final = 16
+#: Of a wide input, so many columns give an edge row.
+EDGE_COLUMNS_MAX: Final = 16
 #: No model was fitted on it.
 UNKNOWN: Final = "sardonyx: a category that nobody has seen"
 
@@ -73,16 +78,21 @@ def probe(source: Source, graph: Graph, tolerance: Tolerance) -> Policies:
         SourceRefused: the model refuses unknown categories and nowhere says which it knows.
     """
     policies = Policies()
-    rows = rows_of(source.features, slice(0, PROBED_ROWS))
+    columns = sum(spec.width or 1 for spec in source.inputs)
+    count = min(max(PROBED_ROWS_IN_ALL // columns, PROBED_ROWS_MIN), PROBED_ROWS_MAX)
+    rows = rows_of(source.features, slice(0, count))
+    gaps: list[Data] = []
     for spec in source.inputs:
         if spec.is_text:
             policies.by_input[spec.name] = _probe_text(source, graph, tolerance, spec, rows, policies.edge_rows)
             continue
-        _check_unseen_numbers(source, spec, rows)
+        _check_unseen_numbers(source, spec, rows_of(rows, slice(0, PROBED_ROWS_MIN)))
         if spec.may_hold_nan:
-            policies.by_input[spec.name] = _probe_missing(source, graph, tolerance, spec, rows, policies.edge_rows)
+            policies.by_input[spec.name] = _probe_missing(source, graph, tolerance, spec, rows, gaps)
         else:
             policies.by_input[spec.name] = Policy()
+    if _may_miss_together(source, graph, tolerance, policies, rows):
+        policies.edge_rows.extend(gaps)
     return policies
 
 
@@ -109,12 +119,32 @@ def _probe_missing(
     changed = [_with_nan(rows, spec, column) for column in range(spec.width or 1)]
     verdicts = [_ask(source, graph, tolerance, each) for each in changed]
     if all(verdict == "alike" for verdict in verdicts):
-        proven.extend(rows_of(each, slice(0, 1)) for each in changed[:PROBED_ROWS])
+        proven.extend(rows_of(each, slice(0, 1)) for each in changed[:EDGE_COLUMNS_MAX])
         return Policy(missing=pb.MISSING_POLICY_ALLOWED)
     if "different" in verdicts:
         note = f"{spec.name}: the model answers missing values, its ONNX form answers them otherwise: they are refused."
         return Policy(note=note)
     return Policy()
+
+
+def _may_miss_together(source: Source, graph: Graph, tolerance: Tolerance, policies: Policies, rows: Data) -> bool:
+    """Whether a row may miss several values that may each be missing; they are refused where it may not."""
+    allowed = [spec for spec in source.inputs if policies.of(spec.name).missing == pb.MISSING_POLICY_ALLOWED]
+    cells = [(spec, column) for spec in allowed for column in range(spec.width or 1)]
+    if len(cells) < 2:
+        return True
+    for step in (1, 2, 3):
+        # All of them, every second and every third.
+        changed = rows
+        for position, (spec, column) in enumerate(cells):
+            changed = _with_nan(changed, spec, column, slice(position % step, None, step))
+        if _ask(source, graph, tolerance, changed) != "alike":
+            names = ", ".join(spec.name for spec in allowed)
+            note = f"{names}: the ONNX form answers several missing values of a row otherwise: they are refused."
+            policies.by_input.update({spec.name: Policy() for spec in allowed})
+            policies.by_input[allowed[0].name] = Policy(note=note)
+            return False
+    return True
 
 
 def _probe_text(
@@ -178,12 +208,14 @@ def _ask(source: Source, graph: Graph, tolerance: Tolerance, rows: Data) -> str:
     return "different" if len(compare(source, truth, answers, tolerance).wrong) else "alike"
 
 
-def _with_nan(rows: Data, spec: ColumnSpec, column: int) -> Data:
+def _with_nan(rows: Data, spec: ColumnSpec, column: int, gaps: slice = slice(None)) -> Data:
     changed = rows.copy()
     if isinstance(changed, pd.DataFrame):
-        changed[spec.name] = changed[spec.name].to_numpy() * np.nan
+        values = changed[spec.name].to_numpy(copy=True)
+        values[gaps] = np.nan
+        changed[spec.name] = values
     else:
-        changed[:, column] = np.nan
+        changed[gaps, column] = np.nan
     return changed
 
 

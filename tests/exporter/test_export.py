@@ -22,7 +22,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
@@ -384,6 +384,33 @@ def test_missing_values_are_allowed_where_the_model_knows_them(registry: str, tr
     assert _policy(manifest, "distance").missing == pb.MISSING_POLICY_ALLOWED
     assert np.isnan(manifest.golden.inputs[0].doubles.values).any()
     _assert_same_answers(registry, manifest, model, rows)
+
+
+def test_missing_values_are_refused_that_are_answered_otherwise_together(
+    registry: str, train: Frame, holdout: Frame
+) -> None:
+    """A graph that answers each missing value, and fails where a row misses several, is spared all of them."""
+    columns = ["distance", "other"]
+    rows, others = (each[0].assign(other=each[0]["distance"] ** 2)[columns] for each in (train, holdout))
+    model = make_pipeline(KNNImputer(), LogisticRegression()).fit(rows, train[1])
+    result = export(model, name="flight-delay", holdout=(others, holdout[1]), registry=registry)
+
+    assert {tensor.missing for tensor in result.manifest.interface.inputs} == {pb.MISSING_POLICY_REFUSED}
+    assert result.notes == (
+        "distance, other: the ONNX form answers several missing values of a row otherwise: they are refused.",
+    )
+    assert not any(np.isnan(column.doubles.values).any() for column in result.manifest.golden.inputs)
+
+
+def test_missing_values_are_refused_where_few_rows_tell(registry: str) -> None:
+    """An input that a tree looks at in one row of twenty is asked about in more than a few."""
+    random = np.random.default_rng(17)
+    rows = pd.DataFrame({name: random.normal(size=1000) for name in "abc"})
+    truth = (rows["a"] > 0) & ~((rows["a"] > 1.5) & (rows["c"] > 0))
+    model = DecisionTreeClassifier(max_depth=3, random_state=17).fit(rows[:500], truth[:500])
+    manifest = export(model, name="rare", holdout=(rows[500:], truth[500:]), registry=registry).manifest
+
+    assert _policy(manifest, "c").missing == pb.MISSING_POLICY_REFUSED
 
 
 @pytest.mark.parametrize(
