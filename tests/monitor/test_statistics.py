@@ -240,6 +240,17 @@ def test_certain_and_wrong(store: Store) -> None:
     assert found["brier"].value == pytest.approx(metrics.brier_score_loss([1, 1, 0], vectors[:, 1]))
 
 
+def test_probabilities_that_are_no_numbers(store: Store) -> None:
+    """An answer whose probabilities are not all numbers is left out of what is computed from them, not the others."""
+    classes = ["no", "perhaps", "yes"]
+    vectors = np.array([[0.8, 0.1, 0.1], [0.5, math.nan, 0.5], [0.2, 0.2, 0.6]])
+    store.write(classified(["no", "no", "yes"], vectors, ["no", "no", "yes"]))
+    found = practice_of(store.quality(version_of(classes)))
+    assert (found["accuracy"].value, found["accuracy"].rows) == (1.0, 3)
+    assert (found["log_loss"].rows, found["brier"].rows) == (2, 2)
+    assert found["brier"].value == pytest.approx((0.06 + 0.24) / 2)
+
+
 def test_class_that_never_came_true(store: Store) -> None:
     """A class that is never true is left out of balanced accuracy, as scikit-learn does, and F1 of it is 0."""
     vectors = np.full((4, 2), 0.5)

@@ -77,5 +77,5 @@ class DuckDB:
 
     @staticmethod
     def square_sum(values: str) -> str:
-        """The sum of an array's squares. ClickHouse: ``arraySum(x -> x * x, …)``."""
-        return f"list_sum(list_transform({values}, lambda each: each * each))"
+        """The sum of an array's squares, NaN where it holds one: DuckDB has null for it. ClickHouse: ``arraySum``."""
+        return f"list_sum(list_transform({values}, lambda each: coalesce(each * each, 'nan'::double)))"

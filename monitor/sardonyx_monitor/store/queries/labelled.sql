@@ -39,9 +39,11 @@ scored as (
         known and (
             case when $regression or label is null then number is not null else truth > 0 or len($classes) = 0 end
         ) as readable,
-        -- scikit-learn clips probabilities at the smallest step of a double above 1.
+        -- scikit-learn clips probabilities at the smallest step of a double above 1. Of an answer of which one is no
+        -- number, none is taken.
         case
-            when truth > 0 and {{ sql.finite("vector[truth]") }} then greatest(vector[truth], 2.220446049250313e-16)
+            when truth > 0 and {{ sql.finite("vector[truth]") }} and {{ sql.finite(sql.square_sum("vector")) }}
+                then greatest(vector[truth], 2.220446049250313e-16)
         end as likely,
         -- One answer that is no number would make none of the whole sum.
         case when {{ sql.finite("value - number") }} then value - number end as error
