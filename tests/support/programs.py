@@ -34,6 +34,7 @@ class Program:
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
     _grown: threading.Condition = field(default_factory=threading.Condition)
+    _read_all: bool = False
     _reader: threading.Thread | None = None
 
     @classmethod
@@ -65,7 +66,8 @@ class Program:
             return next((match for line in self.lines if (match := re.search(pattern, line))), None)
 
         with self._grown:
-            self._grown.wait_for(lambda: found() or self.process.poll() is not None, timeout=START_TIMEOUT_S)
+            # One that has ended may have said more than was read of it.
+            self._grown.wait_for(lambda: found() or self._read_all, timeout=START_TIMEOUT_S)
         match = found()
         assert match, f"no line matches {pattern!r} in:\n{''.join(self.lines)}"
         return match
@@ -92,6 +94,7 @@ class Program:
                     self.lines.append(line)
                     self._grown.notify_all()
         with self._grown:
+            self._read_all = True
             self._grown.notify_all()
 
 
