@@ -41,7 +41,7 @@ from server.spans import Version
 from support.programs import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sardonyx_server.served import Served
     from sardonyx_server.telemetry.usual import Usual
@@ -63,9 +63,10 @@ def sender_to(endpoint: str) -> Sender:
 
 
 @contextlib.contextmanager
-def sending(endpoint: str) -> Iterator[Sender]:
-    """A sender that has begun, and is stopped in any case."""
+def sending(endpoint: str, before: Sequence[Record] = ()) -> Iterator[Sender]:
+    """A sender that has begun, with what it has taken before, and is stopped in any case."""
     sender = sender_to(endpoint)
+    sender.take(before, 0)
     sender.start()
     try:
         yield sender
@@ -119,9 +120,9 @@ def test_few_records_do_not_wait_for_a_full_batch() -> None:
 def test_a_failure_that_may_pass_is_tried_again(code: grpc.StatusCode) -> None:
     """After a code that OTLP calls retryable the same spans are sent again and arrive once."""
     collector = Sink([fail(code)])
-    with running(collector) as endpoint, sending(endpoint) as sender:
-        for number in range(5):
-            sender.take([record_of(number)], 0)
+    # Before it begins: what comes later may be a batch of its own.
+    before = [record_of(number) for number in range(5)]
+    with running(collector) as endpoint, sending(endpoint, before) as sender:
         wait_until(lambda: sender.sent == 5, "all are sent")
         assert collector.ids == numbers(5)
         assert (collector.calls, sender.dropped, sender.error) == (2, 0, "")
