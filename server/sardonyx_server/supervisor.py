@@ -159,7 +159,9 @@ class Supervisor:
         done, _ = await asyncio.wait([ended], timeout=self._config.drain_timeout_s + KILL_AFTER_S)
         if not done:
             LOG.error("worker %d did not end in time; killing it", process.pid)
-            process.kill()
+            # It may have ended since.
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
 
     async def _listen(self, process: Process, index: int, address: Address) -> None:
         """Hear what a worker tells until it ends."""

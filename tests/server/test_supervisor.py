@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -19,8 +20,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sardonyx.address import Address
 from sardonyx_exporter import promote
+from sardonyx_server import supervisor as supervisor_module
 from sardonyx_server.app import _configured, serve
-from sardonyx_server.supervisor import _reserve
+from sardonyx_server.supervisor import Supervisor, _reserve
 from sardonyx_server.worker import Worker
 from server.scene import (
     ALONE,
@@ -328,6 +330,19 @@ def test_a_signal_before_the_workers_listen_ends_all_processes(scene: Scene) -> 
     workers = children_of(program.process.pid)
     assert program.stop() == 0, "".join(program.lines)
     assert not any(alive(pid) for pid in workers)
+
+
+async def test_a_worker_that_ends_as_it_is_to_be_killed_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moment between its time being up and the kill is its own: its supervisor, and the others, go on."""
+    monkeypatch.setattr(supervisor_module, "KILL_AFTER_S", 0.0)
+    arguments = ["--registry", str(tmp_path), "--workers", "1", "--drain-timeout-s", "0.1"]
+    parent = Supervisor(_configured(**serve.make_context("serve", arguments).params))
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await process.wait()
+    unheard: asyncio.Task[int] = asyncio.create_task(asyncio.sleep(PATIENCE_S, 0))
+    await parent._end(process, unheard)
+    assert not unheard.done()
+    unheard.cancel()
 
 
 def test_a_taken_port_is_refused_in_a_sentence(scene: Scene, program: Program, address: str) -> None:
