@@ -16,7 +16,7 @@ from sardonyx_exporter.convert import OPSET, OPSET_ML
 from sardonyx_exporter.errors import SourceRefused
 from sardonyx_exporter.evaluation import evaluate
 from sardonyx_exporter.generation import place
-from sardonyx_exporter.parity import default_tolerance, prove
+from sardonyx_exporter.parity import limits_of, prove
 from sardonyx_exporter.policies import Policies, probe
 from sardonyx_exporter.progress import Progress, silent
 from sardonyx_exporter.service import check_interface
@@ -130,9 +130,8 @@ def export(
     progress("converting and comparing every row")
     graph, parity = prove(source, allowed)
     truth = source.answer(source.features)
-    allowed = allowed or default_tolerance(truth)
     progress("asking what it does with missing and unknown values")
-    policies = probe(source, graph, allowed)
+    policies = probe(source, graph, limits_of(allowed, truth))
     parity.edge_rows = len(policies.edge_rows)
     interface = _interface(source, policies)
     statements.write(interface)
@@ -146,7 +145,7 @@ def export(
         interface=interface,
         graph=_graph_entry(graph),
         parity=parity,
-        golden=golden.choose(source, truth, policies.edge_rows, allowed),
+        golden=golden.choose(source, truth, policies.edge_rows, parity.tolerance),
         evaluation=evaluation,
         baseline=baseline.freeze(source, answers),
         lineage=lineage.trace(source, training_data),

@@ -63,6 +63,19 @@ def default_tolerance(answers: Mapping[str, Array]) -> Tolerance:
     return Tolerance(absolute=ABSOLUTE * (spread or 1.0), relative=RELATIVE)
 
 
+def limits_of(tolerance: Tolerance | None, answers: Mapping[str, Array]) -> list[Tolerance]:
+    """How far apart answers may be: as the author says, or by their spread, of each column where there are several.
+
+    A spread of all columns would prove nothing of one that counts in thousandths beside one that counts in millions.
+    """
+    whole = tolerance or default_tolerance(answers)
+    if tolerance is not None or VALUE not in answers or answers[VALUE].ndim == 1:
+        return [whole]
+    # Never more than the golden rows are held to, which have one tolerance.
+    absolutes = np.minimum(ABSOLUTE * np.std(answers[VALUE], axis=0), whole.absolute)
+    return [Tolerance(absolute=absolute or ABSOLUTE, relative=whole.relative) for absolute in absolutes]
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """Rows that model and graph are asked about.
@@ -87,19 +100,19 @@ def prove(source: Source, tolerance: Tolerance | None = None) -> tuple[Graph, Pa
     """
     questions = _questions(source)
     truth = questions[0].truth
-    tolerance = tolerance or default_tolerance(truth)
+    limits = limits_of(tolerance, truth)
     failures: list[str] = []
     refused: list[tuple[Graph, list[Comparison]]] = []
     for strategy, make in convert(source):
         try:
             graph = make()
-            comparisons = [compare(source, each.truth, graph.answer(each.rows), tolerance) for each in questions]
+            comparisons = [compare(source, each.truth, graph.answer(each.rows), limits) for each in questions]
         except Exception as error:  # skl2onnx and ONNX Runtime raise whatever they please
             failures.append(f"{strategy}: {_first_line(error)}")
             continue
         if not any(len(each.wrong) for each in comparisons):
-            _check_single_rows(source, graph, truth, tolerance)
-            return graph, _parity(source, comparisons[0], tolerance)
+            _check_single_rows(source, graph, truth, limits)
+            return graph, _parity(source, comparisons[0], tolerance or default_tolerance(truth))
         refused.append((graph, comparisons))
     if not refused:
         advice = _known(source) or "Replace the step that the message names."
@@ -119,9 +132,9 @@ def _questions(source: Source) -> list[_Question]:
 
 
 def compare(
-    source: Source, truth: Mapping[str, Array], answers: Mapping[str, Array], tolerance: Tolerance
+    source: Source, truth: Mapping[str, Array], answers: Mapping[str, Array], limits: Sequence[Tolerance]
 ) -> Comparison:
-    """Compare the model's answers with the graph's, row by row."""
+    """Compare the model's answers with the graph's, row by row; the limits are one, or one for each column."""
     rows = len(next(iter(truth.values())))
     wrong, tied = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=bool)
     distance = np.zeros(rows)
@@ -129,17 +142,24 @@ def compare(
         if name in truth:
             expected, found = truth[name].reshape(rows, -1), answers[name].reshape(rows, -1)
             apart = np.abs(found - expected)
-            wrong |= ~are_close(expected, found, tolerance)
+            wrong |= ~_are_close(expected, found, limits)
             distance = np.maximum(distance, np.nan_to_num(apart, nan=np.inf).max(axis=1))
     if LABEL in truth:
         label, found = truth[LABEL], answers[LABEL].astype(truth[LABEL].dtype)
         differs = label != found
         if PROBABILITIES in truth:
-            tied = differs & are_ties(label, found, truth[PROBABILITIES], source.class_names, tolerance)
+            tied = differs & are_ties(label, found, truth[PROBABILITIES], source.class_names, limits[0])
         wrong |= differs & ~tied
     order = np.argsort(-(distance + wrong))[:WORST_ROWS]
     worst = tuple(_worst_row(int(row), truth, answers, float(distance[row])) for row in order)
     return Comparison(np.flatnonzero(wrong), int(tied.sum()), float(distance.max(initial=0.0)), worst)
+
+
+def _are_close(expected: Array, found: Array, limits: Sequence[Tolerance]) -> Array:
+    if len(limits) == 1:
+        return are_close(expected, found, limits[0])
+    columns = zip(expected.T, found.T, limits, strict=True)
+    return np.asarray(np.logical_and.reduce([are_close(*column) for column in columns]))
 
 
 def _worst_row(row: int, truth: Mapping[str, Array], answers: Mapping[str, Array], distance: float) -> WorstRow:
@@ -159,10 +179,10 @@ def _shown(value: Any) -> str:
     return str(value) if isinstance(value, str) else np.array2string(np.asarray(value), precision=6)
 
 
-def _check_single_rows(source: Source, graph: Graph, truth: Mapping[str, Array], tolerance: Tolerance) -> None:
+def _check_single_rows(source: Source, graph: Graph, truth: Mapping[str, Array], limits: Sequence[Tolerance]) -> None:
     for row in range(min(SINGLE_ROWS, source.rows)):
         one = {name: values[row : row + 1] for name, values in truth.items()}
-        comparison = compare(source, one, graph.answer(rows_of(source.features, slice(row, row + 1))), tolerance)
+        comparison = compare(source, one, graph.answer(rows_of(source.features, slice(row, row + 1))), limits)
         if len(comparison.wrong):
             raise ParityFailed(
                 f"Row {row} gets another answer alone than in a batch. {_advice(source)}", comparison.worst

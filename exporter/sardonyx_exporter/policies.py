@@ -68,7 +68,7 @@ class Policies:
         return self.by_input.get(name, Policy())
 
 
-def probe(source: Source, graph: Graph, tolerance: Tolerance) -> Policies:
+def probe(source: Source, graph: Graph, limits: Sequence[Tolerance]) -> Policies:
     """Ask the model, and hold the graph to what it says.
 
     A value that the model refuses is refused. One that the model answers is allowed if the graph answers it alike; if
@@ -84,14 +84,14 @@ def probe(source: Source, graph: Graph, tolerance: Tolerance) -> Policies:
     gaps: list[Data] = []
     for spec in source.inputs:
         if spec.is_text:
-            policies.by_input[spec.name] = _probe_text(source, graph, tolerance, spec, rows, policies.edge_rows)
+            policies.by_input[spec.name] = _probe_text(source, graph, limits, spec, rows, policies.edge_rows)
             continue
         _check_unseen_numbers(source, spec, rows_of(rows, slice(0, PROBED_ROWS_MIN)))
         if spec.may_hold_nan:
-            policies.by_input[spec.name] = _probe_missing(source, graph, tolerance, spec, rows, gaps)
+            policies.by_input[spec.name] = _probe_missing(source, graph, limits, spec, rows, gaps)
         else:
             policies.by_input[spec.name] = Policy()
-    if _may_miss_together(source, graph, tolerance, policies, rows):
+    if _may_miss_together(source, graph, limits, policies, rows):
         policies.edge_rows.extend(gaps)
     return policies
 
@@ -114,10 +114,10 @@ def _check_unseen_numbers(source: Source, spec: ColumnSpec, rows: Data) -> None:
 
 
 def _probe_missing(
-    source: Source, graph: Graph, tolerance: Tolerance, spec: ColumnSpec, rows: Data, proven: list[Data]
+    source: Source, graph: Graph, limits: Sequence[Tolerance], spec: ColumnSpec, rows: Data, proven: list[Data]
 ) -> Policy:
     changed = [_with_nan(rows, spec, column) for column in range(spec.width or 1)]
-    verdicts = [_ask(source, graph, tolerance, each) for each in changed]
+    verdicts = [_ask(source, graph, limits, each) for each in changed]
     if all(verdict == "alike" for verdict in verdicts):
         proven.extend(rows_of(each, slice(0, 1)) for each in changed[:EDGE_COLUMNS_MAX])
         return Policy(missing=pb.MISSING_POLICY_ALLOWED)
@@ -127,7 +127,9 @@ def _probe_missing(
     return Policy()
 
 
-def _may_miss_together(source: Source, graph: Graph, tolerance: Tolerance, policies: Policies, rows: Data) -> bool:
+def _may_miss_together(
+    source: Source, graph: Graph, limits: Sequence[Tolerance], policies: Policies, rows: Data
+) -> bool:
     """Whether a row may miss several values that may each be missing; they are refused where it may not."""
     allowed = [spec for spec in source.inputs if policies.of(spec.name).missing == pb.MISSING_POLICY_ALLOWED]
     cells = [(spec, column) for spec in allowed for column in range(spec.width or 1)]
@@ -138,7 +140,7 @@ def _may_miss_together(source: Source, graph: Graph, tolerance: Tolerance, polic
         changed = rows
         for position, (spec, column) in enumerate(cells):
             changed = _with_nan(changed, spec, column, slice(position % step, None, step))
-        if _ask(source, graph, tolerance, changed) != "alike":
+        if _ask(source, graph, limits, changed) != "alike":
             names = ", ".join(spec.name for spec in allowed)
             note = f"{names}: the ONNX form answers several missing values of a row otherwise: they are refused."
             policies.by_input.update({spec.name: Policy() for spec in allowed})
@@ -148,10 +150,10 @@ def _may_miss_together(source: Source, graph: Graph, tolerance: Tolerance, polic
 
 
 def _probe_text(
-    source: Source, graph: Graph, tolerance: Tolerance, spec: ColumnSpec, rows: Data, proven: list[Data]
+    source: Source, graph: Graph, limits: Sequence[Tolerance], spec: ColumnSpec, rows: Data, proven: list[Data]
 ) -> Policy:
     changed = _with_text(rows, spec, UNKNOWN)
-    verdict = _ask(source, graph, tolerance, changed)
+    verdict = _ask(source, graph, limits, changed)
     if verdict == "alike":
         proven.append(rows_of(changed, slice(0, 1)))
         return Policy(unknown=pb.UNKNOWN_CATEGORY_POLICY_ALLOWED)
@@ -193,7 +195,7 @@ def _names(step: ColumnTransformer, columns: Sequence[Any]) -> list[str]:
     return [column if isinstance(column, str) else str(fitted[column]) for column in columns if fitted]
 
 
-def _ask(source: Source, graph: Graph, tolerance: Tolerance, rows: Data) -> str:
+def _ask(source: Source, graph: Graph, limits: Sequence[Tolerance], rows: Data) -> str:
     """Whether the model refuses these rows, or model and graph answer them alike or differently."""
     try:
         truth = source.answer(rows)
@@ -205,7 +207,7 @@ def _ask(source: Source, graph: Graph, tolerance: Tolerance, rows: Data) -> str:
         answers = graph.answer(rows)
     except Exception:  # ONNX Runtime's refusal of what the model takes
         return "different"
-    return "different" if len(compare(source, truth, answers, tolerance).wrong) else "alike"
+    return "different" if len(compare(source, truth, answers, limits).wrong) else "alike"
 
 
 def _with_nan(rows: Data, spec: ColumnSpec, column: int, gaps: slice = slice(None)) -> Data:
