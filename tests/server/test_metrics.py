@@ -193,7 +193,7 @@ def test_a_worker_tells_what_it_does(scene: Scene) -> None:
         failure_of(lambda: infer(channel, regressor_request(array_of(1, rows=1), model=LOOKUP)))
         infer(channel, number_request(LOOKUP, 1))
         # So many runs of one version may take place at once; several reports are to see them.
-        busy = [infer_later(channel, number_request(SLOW, 3 * LONG)) for _ in range(default_workers())]
+        busy = [infer_later(channel, number_request(SLOW, 2 * LONG)) for _ in range(default_workers())]
         wait_until(lambda: total(scrape(port), "sardonyx_queue_rows") == len(busy), "all runs are taken")
         company = [infer_later(channel, number_request(SLOW, 1)) for _ in range(5)]
         wait_until(lambda: total(scrape(port), "sardonyx_queue_rows") == len(busy) + 5, "five more wait")
