@@ -22,7 +22,7 @@ from server.scene import CLASSIFIER, PATIENCE_S, REGRESSOR, frame_of, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response, Route
 
     from monitor.scene import Json, Stage, Value, Watch
     from monitor.tried import Tried
@@ -530,29 +530,54 @@ def _await_update(view: View) -> None:
     expect(view.page.locator("#charts")).not_to_have_attribute("data-drawn", before or "", timeout=PATIENCE_S * MS)
 
 
+def _zoom(view: View, chart: str) -> tuple[float, float]:
+    """Drag over a chart, from three tenths of it to six."""
+    plot = view.page.locator(f"#{chart} .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    view.page.mouse.move(box["x"] + box["width"] * 0.3, middle)
+    view.page.mouse.down()
+    view.page.mouse.move(box["x"] + box["width"] * 0.6, middle, steps=6)
+    view.page.mouse.up()
+    return _range(view, chart)
+
+
+def test_zoom_stays_after_a_first_look_that_failed(browser: BrowserContext, history: Watch) -> None:
+    """Charts that are drawn by an update, because the monitor was busy at first, keep a zoom as others do."""
+    with viewing(browser, history) as view:
+        looks: list[Route] = []
+        view.page.route("**/api/models/**", lambda route: _busy_at_first(looks, route))
+        view.open(f"/models/{CLASSIFIER}")
+        zoomed = _zoom(view, "accuracy")
+        _await_update(view)
+        assert _range(view, "accuracy") == zoomed
+        assert [each for each in view.faults if "503" not in each] == []
+        view.faults.clear()
+
+
+def _busy_at_first(looks: list[Route], route: Route) -> None:
+    looks.append(route)
+    if len(looks) == 1:
+        route.fulfill(status=503, body="{}")
+    else:
+        route.continue_()
+
+
 @pytest.mark.parametrize("chart", ["accuracy", "latency"])
 def test_zoom_stays(browser: BrowserContext, history: Watch, chart: str) -> None:
     """A drag over a chart zooms it, an update keeps that, the other charts go on, and a double click goes back."""
     with viewing(browser, history) as view:
         view.open(f"/models/{CLASSIFIER}")
-        plot = view.page.locator(f"#{chart} .nsewdrag").first
-        plot.scroll_into_view_if_needed()
-        box = plot.bounding_box()
-        assert box is not None
-        whole = _range(view, chart)
-        middle = box["y"] + box["height"] / 2
-        view.page.mouse.move(box["x"] + box["width"] * 0.3, middle)
-        view.page.mouse.down()
-        view.page.mouse.move(box["x"] + box["width"] * 0.6, middle, steps=6)
-        view.page.mouse.up()
-        zoomed = _range(view, chart)
+        whole, zoomed = _range(view, chart), _zoom(view, chart)
         share = (zoomed[1] - zoomed[0]) / (whole[1] - whole[0])
         assert share == pytest.approx(0.3, abs=0.03)
         other = _range(view, "traffic")
         _await_update(view)
         assert _range(view, chart) == zoomed
         assert _range(view, "traffic")[1] > other[1]
-        plot.dblclick(position={"x": box["width"] / 2, "y": box["height"] / 2})
+        view.page.locator(f"#{chart} .nsewdrag").first.dblclick()
         wait_until(lambda: _range(view, chart)[0] == whole[0], "the whole is shown again")
 
 

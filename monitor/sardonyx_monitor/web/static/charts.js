@@ -174,10 +174,11 @@ async function draw() {
     ["coverage", coverage(model), { yaxis: { range: [0, 105] } }],
   ];
   await Promise.all(draws.map(([id, series, extra]) => Plotly.react(id, series, layout(id, model, extra), SETTINGS)));
+  // The first time that they are there: the first look may have failed.
+  if (!charts.dataset.drawn) document.querySelectorAll(".chart").forEach(keepZoom);
   charts.dataset.drawn = model.window.until;
 }
 
 document.addEventListener("sardonyx:refresh", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 await draw();
-document.querySelectorAll(".chart").forEach(keepZoom);
