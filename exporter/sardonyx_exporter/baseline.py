@@ -30,7 +30,8 @@ def freeze(source: Source, answers: Mapping[str, Array]) -> Baseline:
     for name, values in source.values.items():
         baseline.inputs.extend(distributions(name, values))
     for name, values in answers.items():
-        baseline.outputs.extend(distributions(name, values))
+        # A label is a class, also where it is a number.
+        baseline.outputs.extend(distributions(name, values.astype(object) if name == LABEL else values))
     if PROBABILITIES in answers:
         baseline.calibration.extend(_calibration(source, answers[PROBABILITIES]))
     return baseline
@@ -41,7 +42,7 @@ def distributions(name: str, values: Array) -> Iterator[Distribution]:
     if values.ndim == 2:
         for position in range(values.shape[1]):
             yield from distributions(f"{name}[{position}]", values[:, position])
-    elif values.dtype.kind in "iuf" and name != LABEL:
+    elif values.dtype.kind in "iuf":
         yield _numeric(name, values.astype(np.float64))
     else:
         yield _categorical(name, [str(value) for value in values.tolist()])
