@@ -60,7 +60,7 @@ def specs_of(data: Data) -> list[ColumnSpec]:
         return [_spec_of(data[name], name) for name in data.columns]
     if data.ndim != 2 or data.shape[1] == 0:
         raise SourceRefused(f"The hold-out array has shape {list(data.shape)}. Give one of shape [rows, columns].")
-    return [ColumnSpec(MATRIX_NAME, _numeric_type(data.dtype, "The hold-out array"), data.shape[1])]
+    return [ColumnSpec(MATRIX_NAME, _numeric_type(data, "The hold-out array"), data.shape[1])]
 
 
 def values_of(data: Data, specs: Sequence[ColumnSpec]) -> dict[str, Array]:
@@ -116,12 +116,15 @@ def _spec_of(column: pd.Series[Any], name: Any) -> ColumnSpec:
         raise SourceRefused(
             f"Column {name!r} has pandas' own type {kind}. Convert it: frame[{name!r}].astype('float64')."
         )
-    return ColumnSpec(name, _numeric_type(kind, f"Column {name!r}"))
+    return ColumnSpec(name, _numeric_type(np.asarray(column, dtype=kind), f"Column {name!r}"))
 
 
-def _numeric_type(kind: np.dtype[Any], what: str) -> pb.Datatype.ValueType:
+def _numeric_type(values: Array, what: str) -> pb.Datatype.ValueType:
+    kind = values.dtype
     if kind.kind == "b":
         return pb.DATATYPE_BOOL
+    if kind == np.uint64 and (values > np.iinfo(np.int64).max).any():
+        raise SourceRefused(f"{what} has a number beyond 2^63, which no caller can send. Convert it to text.")
     if kind.kind in "iu":
         return pb.DATATYPE_INT32 if kind.itemsize <= 4 and kind != np.uint32 else pb.DATATYPE_INT64
     if kind.kind == "f":
