@@ -17,7 +17,7 @@ from sardonyx.alike import are_close, are_ties
 from sardonyx.registry.v1.manifest_pb2 import Parity, Tolerance, WorstRow
 from sardonyx_exporter.columns import between, rows_of
 from sardonyx_exporter.convert import convert
-from sardonyx_exporter.errors import ConversionFailed, ParityFailed
+from sardonyx_exporter.errors import ConversionFailed, ParityFailed, SourceRefused, cause
 from sardonyx_exporter.source import LABEL, PROBABILITIES, VALUE
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def prove(source: Source, tolerance: Tolerance | None = None) -> tuple[Graph, Pa
     """The first graph that answers as the model does, on every row of the hold-out and between them, and the proof.
 
     Raises:
+        SourceRefused: the model does not answer every row of the hold-out.
         ParityFailed: there are graphs, and none does.
         ConversionFailed: there is no graph.
     """
@@ -122,7 +123,13 @@ def prove(source: Source, tolerance: Tolerance | None = None) -> tuple[Graph, Pa
 
 def _questions(source: Source) -> list[_Question]:
     """All rows of the hold-out, and some of them with numbers that it lacks, as far as the model answers those."""
-    questions = [_Question("hold-out rows", source.features, source.answer(source.features))]
+    try:
+        questions = [_Question("hold-out rows", source.features, source.answer(source.features))]
+    except Exception as error:
+        raise SourceRefused(
+            f"The model refuses some of the hold-out's rows: {cause(error)}. Leave out those rows, or"
+            " fit it to answer them."
+        ) from error
     rows = between(rows_of(source.features, slice(0, BETWEEN_ROWS)))
     with contextlib.suppress(Exception):  # a model that refuses them is asked why when its policies are
         truth = source.answer(rows)

@@ -311,6 +311,18 @@ def test_baseline_counts_every_row(registry: str, pipeline: Pipeline, holdout: F
     assert dict(zip(carriers.values, carriers.counts, strict=True)) == holdout[0]["carrier"].value_counts().to_dict()
 
 
+def test_a_number_called_label_is_a_number_in_the_baseline(registry: str, matrix: tuple[Array, Array]) -> None:
+    """Only the output of that name holds classes, which are counted one by one, numbers or not."""
+    features, truth = matrix
+    rows = pd.DataFrame(features[:, :2], columns=["label", "x"])
+    model = LogisticRegression().fit(rows, truth)
+    baseline = export(model, name="label", holdout=(rows, truth), registry=registry).manifest.baseline
+
+    assert [each.WhichOneof("shape") for each in baseline.inputs] == ["numeric", "numeric"]
+    assert baseline.outputs[0].WhichOneof("shape") == "categories"
+    assert sorted(baseline.outputs[0].categories.values) == ["0", "1", "2"]
+
+
 def test_the_same_export_twice_is_the_same_graph(registry: str, pipeline: Pipeline, holdout: Frame) -> None:
     """A second export is a second version with the same bytes, metrics and interface."""
     first, second = (export(pipeline, name="flight-delay", holdout=holdout, registry=registry) for _ in range(2))
@@ -594,6 +606,8 @@ def _refused(case: str, pipeline: Pipeline, train: Frame, holdout: Frame) -> Cas
         "width": lambda: (plain, (numbers[:, :1], truth)),
         "dates": lambda: (pipeline, (rows.assign(hour=pd.Timestamp("2013-04-01")), truth)),
         "complex": lambda: (plain, (numbers.astype(complex), truth)),
+        "a row with a gap": lambda: (pipeline, (rows.assign(distance=rows["distance"].where(rows.index != 50)), truth)),
+        "beyond any integer": lambda: (plain, (numbers.astype(np.uint64) + np.uint64(2**63), truth)),
         "same name twice": lambda: (pipeline, (rows.assign(x=1).rename(columns={"x": "hour"}), truth)),
         "number as name": lambda: (
             LogisticRegression().fit(numbers, truth),
@@ -625,6 +639,8 @@ REFUSED = [
     ("width", "The model does not predict the hold-out's rows"),
     ("dates", "Column 'hour' has type datetime64"),
     ("complex", "has type complex128, which no caller can send"),
+    ("a row with a gap", "The model refuses some of the hold-out's rows: ValueError: Input X contains NaN"),
+    ("beyond any integer", "The hold-out array has a number beyond 2^63, which no caller can send."),
     ("same name twice", "several columns named ['hour']. Rename them."),
     ("number as name", "a column named 0. Callers need names that are text: rename it."),
     ("pandas integers", "Column 'hour' has pandas' own type Int64. Convert it"),
