@@ -349,6 +349,24 @@ def test_a_shadow_is_drawn_as_one(browser: BrowserContext, tried: Tried) -> None
             assert not [each for each in names[chart] if "version 3" in each]
 
 
+def test_each_line_says_its_metric_where_they_differ(browser: BrowserContext, watch: Watch) -> None:
+    """Of a model whose versions differ in what is looked at first each line names it, and the axis names none."""
+    name, ids = fresh_id("model"), [fresh_id(), fresh_id()]
+    watch.export(
+        prediction_of(ids[0], ["late"], model=name, version=1),
+        prediction_of(ids[1], values=[7.0], model=name, version=2),
+    )
+    watch.report(Outcome(prediction_id=ids[0], label="late"), Outcome(prediction_id=ids[1], number=9.0))
+    with viewing(browser, watch) as view:
+        view.open(f"/models/{name}")
+        named = "document.getElementById('accuracy').data.map((each) => each.name).filter(Boolean)"
+        assert view.value(named) == ["version 1, accuracy", "version 2, mae"]
+        assert view.value("document.getElementById('accuracy').layout.yaxis.title ?? null") is None
+        view.page.get_by_label("version 2", exact=True).evaluate("(box) => box.click()")
+        wait_until(lambda: bool(view.value(named) == ["version 1"]), "of one version the metric is the axis's")
+        assert view.value("document.getElementById('accuracy').layout.yaxis.title.text") == "accuracy, %"
+
+
 def test_of_many_versions_a_few_are_drawn(browser: BrowserContext, watch: Watch) -> None:
     """Of many versions the newest are drawn; the others on demand, and an update keeps what was chosen."""
     name = fresh_id("model")

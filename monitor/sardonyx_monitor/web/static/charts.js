@@ -114,7 +114,12 @@ function coverage(model) {
     line(series, series.coverage.map((share) => 100 * share), { name: versionName(series.version), line: { color: versionColour(series.version) } }));
 }
 
+// Versions may differ in what is looked at first: then each line says it, and the axis, which has no one unit, nothing.
+const metricsOf = (model) => new Set([...model.quality, ...model.shadow_quality].map(({ metric }) => metric));
+const spelled = (metric) => metric.replaceAll("_", " ");
+
 function accuracy(model) {
+  const isMixed = metricsOf(model).size > 1;
   return [...byVersion(model.quality), ...byVersion(model.shadow_quality).map((series) => ({ ...series, shadow: true }))].flatMap((series) => {
     const scale = SHARES.has(series.metric) ? 100 : 1;
     const scaled = (values) => values.map((value) => (value === null ? null : value * scale));
@@ -129,7 +134,7 @@ function accuracy(model) {
       line(series, scaled(series.low), { ...group, mode: "lines", line: { width: 0, color: own }, fill: "tonexty", fillcolor: faint(own) }),
       ...promised,
       line(series, scaled(series.value), {
-        name: series.shadow ? `${versionName(series.version)}, shadow` : versionName(series.version), legendgroup, mode: "lines+markers",
+        name: [versionName(series.version), isMixed && spelled(series.metric), series.shadow && "shadow"].filter(Boolean).join(", "), legendgroup, mode: "lines+markers",
         line: { color: own, width: 2, dash: series.shadow ? "dot" : "solid" },
         marker: { size: 6, symbol: series.mature.map((mature) => (mature ? "circle" : "circle-open")) },
         text: series.labelled.map((rows, at) => `${rows.toLocaleString("en", { maximumFractionDigits: 0 })} truths, ${(100 * series.coverage[at]).toFixed(0)} % known`),
@@ -140,9 +145,9 @@ function accuracy(model) {
 }
 
 function accuracyAxis(model) {
-  const metric = model.quality[0]?.metric;
+  const [metric, another] = metricsOf(model);
   const unit = SHARES.has(metric) ? ", %" : "";
-  return { yaxis: { rangemode: "normal", title: metric ? { text: `${metric.replaceAll("_", " ")}${unit}` } : undefined } };
+  return { yaxis: { rangemode: "normal", title: metric && !another ? { text: `${spelled(metric)}${unit}` } : undefined } };
 }
 
 // The time axis ends now, and so differs at each update: what a person zoomed to has to be kept here.
