@@ -13,13 +13,13 @@ from sardonyx.interface import digest, number_tensors
 from sardonyx.registry import fold
 from sardonyx.registry.v1.manifest_pb2 import Manifest
 from sardonyx.typed import drop, form, package_of
-from sardonyx.verdict import Verdict, judge
+from sardonyx.verdict import Verdict, judge, judge_former
 from sardonyx_exporter.service import check_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sardonyx.registry import Registry
+    from sardonyx.registry import Registry, Routes
     from sardonyx.registry.v1.interface_pb2 import Ledger
 
 
@@ -45,14 +45,15 @@ def _judge(registry: Registry, name: str, manifest: Manifest, versions: Sequence
     before = registry.manifest(name, versions[-1]).ledger if versions else Manifest().ledger
     manifest.ledger.CopyFrom(number_tensors(manifest.interface, before))
     manifest.interface_digest = digest(manifest.interface)
+    routes = fold(registry.events(name))
     first: tuple[int, Verdict] | None = None
-    for other in _predecessors(registry, name, versions):
-        verdict = judge(other.interface, manifest.interface, manifest.ledger)
+    for other in _predecessors(registry, name, versions, routes):
+        version, verdict = judge_beside(registry, manifest, other, routes)
         if not verdict.breaks:
             _join(manifest, other)
-            manifest.verdict.CopyFrom(verdict.message(other.version))
+            manifest.verdict.CopyFrom(verdict.message(version))
             return verdict
-        first = first or (other.version, verdict)
+        first = first or (version, verdict)
     version, verdict = first or (0, judge(None, manifest.interface, manifest.ledger))
     # Those that were retired count: callers may still know them.
     major = 1 + max((registry.manifest(name, version).interface_major for version in versions), default=0)
@@ -61,12 +62,34 @@ def _judge(registry: Registry, name: str, manifest: Manifest, versions: Sequence
     return verdict
 
 
-def _predecessors(registry: Registry, name: str, versions: Sequence[int]) -> Iterator[Manifest]:
+def judge_beside(registry: Registry, manifest: Manifest, live: Manifest, routes: Routes) -> tuple[int, Verdict]:
+    """Whose callers a version would break, by number, and how; where nobody's, what it is to those of the live one.
+
+    Args:
+        registry: has the versions that were rolled back from: their callers were promised something, too.
+        manifest: of the version.
+        live: whose callers it would take over.
+        routes: the model's.
+    """
+    # The ledger grows from version to version: the longer one has the names of both.
+    ledger = max(manifest.ledger, live.ledger, key=lambda each: len(each.entries))
+    verdict = judge(live.interface, manifest.interface, ledger)
+    if verdict.breaks:
+        return live.version, verdict
+    for version in routes.rolled_back_from(live.interface_major):
+        former = registry.manifest(live.model, version)
+        ledger = max(ledger, former.ledger, key=lambda each: len(each.entries))
+        found = judge_former(former.interface, live.interface, manifest.interface, ledger)
+        if found.breaks:
+            return version, found
+    return live.version, verdict
+
+
+def _predecessors(registry: Registry, name: str, versions: Sequence[int], routes: Routes) -> Iterator[Manifest]:
     """The versions whose callers a new one could take over, those of the default generation first.
 
     A generation that was retired has none.
     """
-    routes = fold(registry.events(name))
     default = routes.majors.get(routes.default_major)
     if default is not None:
         yield registry.manifest(name, default.live)

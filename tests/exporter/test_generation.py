@@ -139,6 +139,30 @@ def test_callers_are_never_led_to_what_does_not_answer_them(registry: str, train
     assert rollback("m", registry=registry).version == 1
 
 
+def test_what_was_rolled_back_from_keeps_its_meaning(registry: str, train: Frame, holdout: Frame) -> None:
+    """Who compiled a version that was taken back may still send what it added: it means the same or is refused."""
+    wind = ("wind",)
+    _export(registry, train, holdout)
+    promote("m", 1, registry=registry)
+    _export(registry, train, holdout, *wind, optional=wind, units={"wind": "kn"})
+    candidate = _export(registry, train, holdout, *wind, optional=wind, units={"wind": "km/h"})
+    promote("m", 2, registry=registry)
+    rollback("m", registry=registry)
+
+    for act in (promote, partial(canary, percent=10), partial(shadow, percent=10)):
+        with pytest.raises(RuleBroken, match="would break those who call v1, where version 2 was live") as caught:
+            act("m", candidate.manifest.version, registry=registry)
+        assert caught.value.differences == ("input 'wind' is in km/h and was in kn",)
+    again = _export(registry, train, holdout, *wind, optional=wind, units={"wind": "km/h"})
+    assert (again.verdict.kind, again.manifest.verdict.version) == (Kind.BREAKING, 2)
+    assert again.manifest.interface_major == 2
+    same = _export(registry, train, holdout, *wind, optional=wind, units={"wind": "kn"})
+    assert (same.verdict.kind, same.manifest.interface_major) == (Kind.COMPATIBLE, 1)
+    without = _export(registry, train, holdout)
+    assert (without.verdict.kind, without.manifest.interface_major) == (Kind.RETRAIN, 1)
+    assert promote("m", without.manifest.version, registry=registry).changed
+
+
 # --------------------------------------------------------------------------------------------------- what authors state
 
 

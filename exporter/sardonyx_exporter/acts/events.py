@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sardonyx.errors import RuleBroken, VersionNotFound
 from sardonyx.registry.v1.event_pb2 import Event
-from sardonyx.verdict import judge
+from sardonyx_exporter.generation import judge_beside
 
 if TYPE_CHECKING:
     from sardonyx.registry import Registry, Routes
@@ -60,21 +60,19 @@ def refuse_breaking(store: Registry, manifest: Manifest, routes: Routes) -> None
     The verdict of the export is one on what was live then; another version may have become live since.
 
     Raises:
-        RuleBroken: the version would break those who call the live one of its generation.
+        RuleBroken: the version would break those who call the live one of its generation, or one before it.
     """
     state = routes.majors.get(manifest.interface_major)
     if state is None or state.live == manifest.version:
         return
     live = store.manifest(manifest.model, state.live)
-    # The ledger grows from version to version: the later one has the names of both.
-    ledger = max(manifest, live, key=lambda each: each.version).ledger
-    verdict = judge(live.interface, manifest.interface, ledger)
+    version, verdict = judge_beside(store, manifest, live, routes)
     if verdict.breaks:
         changes = [reason.change for reason in verdict.reasons if reason.breaking]
         raise RuleBroken(
             f"Version {manifest.version} of {manifest.model!r} would break those who call v{manifest.interface_major},"
-            f" where version {live.version} is live: {'; '.join(changes)}. Export it again, and it becomes the next"
-            " generation.",
+            f" where version {version} {'is' if version == live.version else 'was'} live: {'; '.join(changes)}. Export"
+            " it again, and it becomes the next generation.",
             changes,
         )
 

@@ -108,6 +108,12 @@ class Routes:
         """The versions that are live, by generation."""
         return tuple(self.majors[major].live for major in sorted(self.majors))
 
+    def rolled_back_from(self, major: int) -> tuple[int, ...]:
+        """The versions that were live for a generation, and that no way back leads to, newest first."""
+        state = self.majors.get(major)
+        kept = {state.live, *state.previous} if state is not None else set[int]()
+        return tuple(sorted({each.version for each in self.moments if each.major == major} - kept, reverse=True))
+
     def is_retired(self, version: int, major: int) -> bool:
         """Whether a version of a generation may not serve again."""
         return version in self.retired or major in self.retired_majors

@@ -4,7 +4,7 @@
 names its rule, what changed, and what that means for a caller.
 """
 
-from sardonyx.verdict.judging import Kind, Verdict, judge
+from sardonyx.verdict.judging import Kind, Verdict, judge, judge_former
 from sardonyx.verdict.reason import Reason
 
-__all__ = ["Kind", "Reason", "Verdict", "judge"]
+__all__ = ["Kind", "Reason", "Verdict", "judge", "judge_former"]

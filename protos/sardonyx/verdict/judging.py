@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sardonyx.interface import digest
 from sardonyx.registry.v1 import interface_pb2 as pb
 from sardonyx.registry.v1 import manifest_pb2
-from sardonyx.registry.v1.interface_pb2 import Interface, Ledger
+from sardonyx.registry.v1.interface_pb2 import Input, Interface, Ledger, Output
 from sardonyx.typed import drop, form, package_of, schema
 from sardonyx.verdict import semantic, wire
 from sardonyx.verdict.reason import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+T = TypeVar("T", Input, Output)
 
 
 class Kind(enum.StrEnum):
@@ -80,6 +84,34 @@ def judge(old: Interface | None, new: Interface, ledger: Ledger) -> Verdict:
     reasons.sort(key=lambda reason: not reason.breaking)
     kind = Kind.BREAKING if any(reason.breaking for reason in reasons) else Kind.COMPATIBLE
     return Verdict(kind, tuple(reasons) or (_RESTATED,))
+
+
+def judge_former(former: Interface, live: Interface, new: Interface, ledger: Ledger) -> Verdict:
+    """Judge what a new version makes of the calls of one that was rolled back from.
+
+    Its callers may go on to send and read what the live version does not have, which is passed over meanwhile. Where
+    the new version has that too, it must mean the same; all else is between the new version and the live one.
+
+    Args:
+        former: what was rolled back from.
+        live: what answers now.
+        new: with its numbers.
+        ledger: has every name of all.
+    """
+    before = Interface()
+    before.CopyFrom(new)
+    _take_back(before.inputs, former.inputs, live.inputs)
+    _take_back(before.outputs, former.outputs, live.outputs)
+    return judge(before, new, ledger)
+
+
+def _take_back(tensors: Iterable[T], former: Iterable[T], live: Iterable[T]) -> None:
+    """Make tensors what they were, but for those that the live version has, and those that there were none of."""
+    known = {each.name for each in live}
+    were = {each.name: each for each in former if each.name not in known}
+    for each in tensors:
+        if each.name in were:
+            each.CopyFrom(were[each.name])
 
 
 def schemas(
