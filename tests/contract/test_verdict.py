@@ -509,7 +509,13 @@ def test_a_former_version_binds_only_where_the_live_one_is_silent(one: pb.Interf
     assert judge_former(one, other, other, ledger).kind is Kind.RETRAIN
     assert judge_former(one, pb.Interface(), pb.Interface(task=one.task), ledger).kind is Kind.RETRAIN
     found = {reason.rule for reason in judge_former(one, pb.Interface(), other, ledger).reasons}
-    assert not found & {"INPUT_REMOVED", "OPTIONAL_INPUT_ADDED", "REQUIRED_INPUT_ADDED", "OUTPUT_REMOVED", "OUTPUT_ADDED"}
+    assert not found & {
+        "INPUT_REMOVED",
+        "OPTIONAL_INPUT_ADDED",
+        "REQUIRED_INPUT_ADDED",
+        "OUTPUT_REMOVED",
+        "OUTPUT_ADDED",
+    }
 
 
 @given(interfaces(), interfaces())
