@@ -19,9 +19,12 @@ from sardonyx_server.life.session import Runtime
 from sardonyx_server.life.states import State
 from sardonyx_server.life.watcher import Watcher
 from sardonyx_server.served import Served
+from sardonyx_server.telemetry import sender as sender_module
 from server.loaded import BOUNDS
-from server.scene import LOOKUP, lookup_graph, publish_by_hand
+from server.scene import LOOKUP, lookup_graph, publish_by_hand, wait_until
+from server.sink import Sink, running
 from server.test_batcher import LONG, SESSIONS, feed_of, gated
+from server.test_sender import numbers, record_of, sending
 from server.test_silent_registry import until
 
 if TYPE_CHECKING:
@@ -112,3 +115,18 @@ async def test_memory_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> Non
     await until(looked.is_set, "it is looked at")
     keeping.cancel()
     await asyncio.wait([keeping])
+
+
+def test_spans_are_sent_without_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a moment in which no thread can be started arrive, and so do all that follow."""
+    monkeypatch.setattr(sender_module, "DELAY_S", 0.02)
+    collector = Sink()
+    with running(collector) as endpoint, sending(endpoint) as sender:
+        sender.take([record_of(0)], 0)
+        wait_until(lambda: sender.sent == 1, "the first is sent")
+        with no_threads():
+            sender.take([record_of(1)], 0)
+            wait_until(lambda: sender.sent == 2, "the second is sent")
+        sender.take([record_of(2)], 0)
+        wait_until(lambda: sender.sent == 3, "so is the next")
+        assert (collector.ids, sender.dropped, sender.error) == (numbers(3), 0, "")

@@ -80,7 +80,7 @@ class Sender:
         self._batches = BatchWriter()
         self._wake = threading.Event()
         self._stop_at: float | None = None
-        self._call: grpc.Future[bytes] | None = None
+        self._channel: grpc.Channel | None = None
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
     @property
@@ -131,8 +131,9 @@ class Sender:
         self._stop_at = time.monotonic() + timeout_s
         self._wake.set()
         self._thread.join(timeout_s)
-        if self._thread.is_alive() and self._call is not None:
-            self._call.cancel()
+        if self._thread.is_alive() and self._channel is not None:
+            # What is on its way ends with it.
+            self._channel.close()
             self._thread.join(1.0)
         if self.buffered:
             LOG.warning("telemetry: %d spans were not sent before the end", self.buffered)
@@ -155,6 +156,7 @@ class Sender:
 
     def _run(self) -> None:
         with self._collector.channel() as channel:
+            self._channel = channel
             # The bytes are written and read here: a collector's answer may be anything.
             export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
             while self._stop_at is None or self._chunks:
@@ -195,11 +197,14 @@ class Sender:
         """Send a batch until it is taken, refused for good, or time is up; how many of its spans were taken."""
         backoff_s = BACKOFF_S
         while True:
-            self._call = export.future(batch, timeout=self._timeout_s(), metadata=self._collector.headers)
             try:
-                answer = self._call.result()
-            except grpc.FutureCancelledError:
-                return 0
+                # And not a future, for which gRPC needs a thread: where the system has none it is never heard of again.
+                answer = export(batch, timeout=self._timeout_s(), metadata=self._collector.headers)
+            except ValueError:
+                # stop() may have closed the channel just before.
+                if self._expired():
+                    return 0
+                raise
             except grpc.RpcError as error:
                 wait_s = _wait_s(error, backoff_s)
                 self._report(f"{error.code().name}: {error.details()}")
