@@ -11,6 +11,7 @@ import ctypes
 import os
 from typing import Final
 
+from sardonyx_server import apart
 from sardonyx_server.log import LOG
 
 #: How often a worker looks at itself.
@@ -36,7 +37,7 @@ class Keeper:
         while True:
             await asyncio.sleep(INTERVAL_S)
             try:
-                await asyncio.to_thread(self.look)
+                await asyncio.wrap_future(apart.begin(self.look, "look at the memory"))
             except RuntimeError as error:
                 # The system has no thread left for it: soon, perhaps, it has.
                 LOG.warning("memory is not given back: %s", error)

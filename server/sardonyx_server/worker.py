@@ -149,9 +149,10 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._queue.close()
         self._telemetry.settle()
-        await asyncio.to_thread(self._telemetry.stop, flush_s)
+        # Not in threads, which the system may have none of: nobody waits for the loop any more.
+        self._telemetry.stop(flush_s)
         if self._reporter:
-            await self._reporter.report()
+            self._reporter.report_last()
         LOG.info("drained after %.1f s", time.monotonic() - started)
         self._ignore_signals()
 

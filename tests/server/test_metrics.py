@@ -14,7 +14,6 @@ import struct
 import sys
 import threading
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -63,6 +62,7 @@ from server.scene import (
     wait_until,
 )
 from server.sink import free_port
+from server.test_no_threads import no_threads
 from server.test_silent_registry import never, until
 from support.programs import running_server
 
@@ -474,23 +474,23 @@ async def test_a_report_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: 
     """A worker that has no thread for a report tells all that it counted once it has one."""
     monkeypatch.setattr(reporter_module, "INTERVAL_S", 0.01)
     metrics, queue = Metrics(()), RowQueue(1)
-    registry, exhausted = Registry(str(tmp_path)), ThreadPoolExecutor(1)
+    registry = Registry(str(tmp_path))
     manager = Manager(registry, never, Runtime(), lambda _model: None, load_timeout_s=1)
     watcher = Watcher(registry, 60, lambda _wishes, _unread: None)
     reporter = reporter_module.Reporter(metrics, manager, watcher, queue, Shadow({}, queue, None), None)
     metrics.take([Record("any", code="NOT_FOUND")], missed=0)
-    exhausted.shutdown()
-    asyncio.get_running_loop().set_default_executor(exhausted)
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", buffering=0) as told, os.fdopen(writing, "w") as output:
         monkeypatch.setattr(sys, "stdout", output)
-        running = asyncio.create_task(reporter.run())
-        await asyncio.sleep(0.05)
-        with ThreadPoolExecutor(1) as recovered:
-            asyncio.get_running_loop().set_default_executor(recovered)
-            await until(lambda: bool(select.select([told], [], [], 0)[0]), "it is told")
-            running.cancel()
-            await asyncio.wait([running])
+        with no_threads():
+            running = asyncio.create_task(reporter.run())
+            await asyncio.sleep(0.05)
+        await until(lambda: bool(select.select([told], [], [], 0)[0]), "it is told")
+        running.cancel()
+        await asyncio.wait([running])
+        for thread in threading.enumerate():
+            if thread.name == "tell the metrics":
+                thread.join(PATIENCE_S)
         line, _ = told.read(1 << 16).split(b"\n", 1)
     values = Values.of(pipe.read(line)[pipe.METRICS])
     assert counts_of(values)[names.REQUESTS.name, ("", "", "", "NOT_FOUND")] == 1

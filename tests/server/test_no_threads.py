@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import grpc
 import pytest
 
+from sardonyx import telemetry
 from sardonyx.errors import Overloaded
 from sardonyx.registry import Log, Registry
-from sardonyx_server import memory
+from sardonyx_server import memory, pipe
+from sardonyx_server.app import _configured, serve
 from sardonyx_server.batcher import Batcher, Limits, RowQueue
 from sardonyx_server.life.manager import Manager
 from sardonyx_server.life.model import Wish
@@ -20,9 +26,21 @@ from sardonyx_server.life.states import State
 from sardonyx_server.life.watcher import Watcher
 from sardonyx_server.served import Served
 from sardonyx_server.telemetry import sender as sender_module
+from sardonyx_server.telemetry.metrics import names
+from sardonyx_server.telemetry.metrics.values import Values
 from server.loaded import BOUNDS
-from server.scene import LOOKUP, lookup_graph, publish_by_hand, wait_until
-from server.sink import Sink, running
+from server.scene import (
+    ALONE,
+    LOOKUP,
+    PATIENCE_S,
+    infer,
+    is_ready,
+    lookup_graph,
+    number_request,
+    publish_by_hand,
+    wait_until,
+)
+from server.sink import Sink, attribute, free_port, running
 from server.test_batcher import LONG, SESSIONS, feed_of, gated
 from server.test_sender import numbers, record_of, sending
 from server.test_silent_registry import until
@@ -32,6 +50,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sardonyx_server.life.loader import Loaded
+    from server.scene import Scene
 
 #: Nobody has room for such a stack.
 TOO_LARGE: Final = 1 << 47
@@ -130,3 +149,42 @@ def test_spans_are_sent_without_another_thread(monkeypatch: pytest.MonkeyPatch) 
         sender.take([record_of(2)], 0)
         wait_until(lambda: sender.sent == 3, "so is the next")
         assert (collector.ids, sender.dropped, sender.error) == (numbers(3), 0, "")
+
+
+#: A worker whose system has no thread left from a signal on.
+EXHAUSTED: Final = f"""
+import signal, threading
+from sardonyx_server import worker
+signal.signal(signal.SIGUSR1, lambda *_: threading.stack_size({TOO_LARGE}))
+worker.main()
+"""
+
+
+def test_a_worker_ends_well(scene: Scene) -> None:
+    """Its last spans and counts are told, and its status is 0, without a traceback."""
+    collector, port = Sink(), free_port()
+    fixed = ["--registry", str(scene.registry), "--listen", f"127.0.0.1:{port}", *ALONE]
+    with running(collector) as endpoint, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        arguments = [*fixed, "--metrics-port", str(free_port()), "--otlp-endpoint", f"http://{endpoint}"]
+        config = _configured(**serve.make_context("serve", arguments).params)
+        with subprocess.Popen(
+            [sys.executable, "-c", EXHAUSTED, config.to_json()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as worker:
+            try:
+                grpc.channel_ready_future(channel).result(timeout=PATIENCE_S)
+                wait_until(lambda: is_ready(channel), "every model answers")
+                worker.send_signal(signal.SIGUSR1)
+                infer(channel, number_request(LOOKUP, 1))
+                worker.terminate()
+                told, said = worker.communicate(timeout=PATIENCE_S)
+            finally:
+                worker.kill()
+    assert (worker.returncode, b"Traceback" in said) == (0, False), said.decode()
+    assert [attribute(span, telemetry.MODEL_NAME).string_value for span in collector.spans] == [LOOKUP]
+    counted = [
+        Values.of(pipe.read(line)[pipe.METRICS]) for line in told.splitlines() if pipe.METRICS in pipe.read(line)
+    ]
+    assert sum(sum(values.numbers.get(names.REQUESTS.name, {}).values()) for values in counted) == 1

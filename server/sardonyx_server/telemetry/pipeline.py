@@ -55,7 +55,7 @@ class Pipeline:
             self.recorder.settle()
 
     def stop(self, timeout_s: float) -> None:
-        """Hand on what waits, for so long at most; in another thread than the event loop's, once all has settled."""
+        """Hand on what waits, for so long at most; once all has settled, and nobody waits for this thread."""
         until = time.monotonic() + timeout_s
         if self.recorder:
             self.recorder.stop(timeout_s)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Final
 
-from sardonyx_server import memory, pipe
+from sardonyx_server import apart, memory, pipe
 from sardonyx_server.log import LOG
 from sardonyx_server.telemetry.metrics import names
 from sardonyx_server.telemetry.metrics.values import Values
@@ -66,7 +66,11 @@ class Reporter:
     async def report(self) -> None:
         """Report once: what was counted since the last report, and what the worker is like now."""
         seen = self._look()
-        await asyncio.to_thread(self._tell, seen)
+        await asyncio.wrap_future(apart.begin(lambda: self._tell(seen), "tell the metrics"))
+
+    def report_last(self) -> None:
+        """The same at the end, in this thread."""
+        self._tell(self._look())
 
     def _tell(self, seen: Values) -> None:
         with self._lock:
