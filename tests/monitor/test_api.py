@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import shutil
 import threading
 from datetime import UTC, datetime, timedelta
@@ -270,6 +271,15 @@ def test_search_by_status(stage: Stage, status: str) -> None:
     assert found == sorted((model, "NOT_FOUND") for model, _ in REFUSED)
     assert not _found(stage.watch, status="INTERNAL")
     assert len(_found(stage.watch, status="OK", model=REGRESSOR)) == len(stage.of(REGRESSOR, 1))
+
+
+@pytest.mark.parametrize("status", ["", "failures", "INTERNAL", "PERMISSION_DENIED"])
+def test_a_search_shows_its_status(watch: Watch, status: str) -> None:
+    """The form shows the status that is searched for, one that it does not offer too: to search again keeps it."""
+    page = watch.web.get("/traces", params={"status": status}).text
+    chosen = re.search(r"Status<select.*?<option( value=\"(\w*)\")? selected>(\w+)", page, re.DOTALL)
+    assert chosen is not None
+    assert status == (chosen[2] if chosen[1] else chosen[3])
 
 
 def test_search_by_duration(watch: Watch) -> None:
