@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 from concurrent import futures
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     Behaviour = Callable[[grpc.ServicerContext], bytes]
 
 OK = ExportTraceServiceResponse().SerializeToString()
+#: Below it are the ports of programs that people know.
+FREE_FROM = 10_000
 
 
 @dataclass
@@ -114,7 +118,11 @@ def answer(data: bytes) -> Behaviour:
 
 
 def free_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port where nobody listens, of those that the kernel gives nobody: tests beside this one ask it for theirs."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        # Not of the generator that hypothesis seeds: every worker would begin with the same one.
+        port = FREE_FROM + secrets.randbelow(first - FREE_FROM) if first > FREE_FROM else 0
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sardonyx_exporter.app import main as exporter
 from sardonyx_monitor.app import main as monitor
 from sardonyx_server.app import main as server
+from server.sink import free_port
 from support.node import has_node, link_packages
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_every_block_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     (tmp_path / LIBRARY).mkdir()
     monkeypatch.syspath_prepend(tmp_path / LIBRARY)
-    ports = {port: str(_free_port()) for port in PORTS}
+    ports = {port: str(free_port()) for port in PORTS}
     printed = ""
     namespace: dict[str, Any] = {}
     for language, code in BLOCK.findall(README):
@@ -199,9 +199,3 @@ def _wait_until_served(port: str) -> None:
             health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
         in_a_row = in_a_row + 1 if health.status == health_pb2.HealthCheckResponse.SERVING else 0
     assert in_a_row == CONNECTIONS
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
