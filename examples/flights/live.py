@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.markup import escape
+
 from flights.callers import NEW_CALLER, OLD_CALLER, ask_v1, asking_v2, compile_v2
 from flights.data import FEATURES, FEATURES_AND_WEATHER, TARGET, as_flights
 from flights.processes import Child
@@ -142,7 +144,7 @@ class Life:
     async def _compile(self) -> Path:
         """What a caller of v2 does first."""
         stubs = await compile_v2(self._setting.folder, self._setting.address)
-        self._screen.say(f"{NEW_CALLER} compiles v2 as the server describes it: the stub is in {stubs}")
+        self._screen.say(f"{NEW_CALLER} compiles v2 as the server describes it: the stub is in {escape(str(stubs))}")
         return stubs
 
     async def _late_may(self, callers: tuple[Replay, Replay]) -> None:

@@ -38,6 +38,7 @@ class Version:
 
     Attributes:
         number: the version.
+        registered: whether the monitor has read of it in the registry, which it does every other second.
         description: as it was exported.
         answers: rows that it answered; several flights may share a request.
         labelled: answers whose truth is known.
@@ -45,6 +46,7 @@ class Version:
     """
 
     number: int
+    registered: bool
     description: str
     answers: int
     labelled: int
@@ -112,13 +114,17 @@ def read_model(page: str, model: str) -> Monitored:
 
 
 def read_settled(page: str, model: str, answers: int, truths: int) -> Monitored:
-    """As ``read_model``, once the monitor has that many answers and truths, or after a while with what it has."""
+    """As ``read_model``, once the monitor has that many answers and truths, and what their versions promised.
+
+    After a while, with what it has.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while True:
         seen = read_model(page, model)
         counted = sum(version.answers for version in seen.versions)
         labelled = sum(version.labelled for version in seen.versions)
-        if (counted >= answers and labelled >= truths) or time.monotonic() > deadline:
+        known = all(version.registered for version in seen.versions)
+        if (counted >= answers and labelled >= truths and known) or time.monotonic() > deadline:
             return seen
         time.sleep(LOOK_S)
 
@@ -126,6 +132,7 @@ def read_settled(page: str, model: str, answers: int, truths: int) -> Monitored:
 def _version(view: dict[str, Any]) -> Version:
     return Version(
         number=view["number"],
+        registered=view["registered"],
         description=view["description"],
         answers=view["traffic"]["rows"],
         labelled=view["quality"]["labelled"],

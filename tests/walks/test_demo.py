@@ -16,8 +16,12 @@ import grpc
 import pytest
 
 from flights.data import WEATHER, Flight, load
+from flights.monitored import read_settled
 from flights.replay import Replay, Tally
+from monitor.scene import connected, doors_of, prediction_of, start_monitor
 from sardonyx.errors import Unavailable
+from sardonyx_exporter import export
+from server.scene import CLASSIFIER, fit_classifier, frame_of, truth_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +77,8 @@ def test_runs_to_its_end_without_a_failure(tmp_path: Path) -> None:
 
     Each caller is answered by the newest version of the interface that it calls, and that one is not retired.
     """
-    with demo(tmp_path, "--once") as process:
+    folder = tmp_path / "flights[red]"
+    with demo(folder, "--once") as process:
         output, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, output
     counts = re.search(
@@ -89,11 +94,12 @@ def test_runs_to_its_end_without_a_failure(tmp_path: Path) -> None:
         assert f"input '{name}' is new and required" in output
     assert re.search(r"^v1 +gate-display +[\d,]+ +0 +3$", output, re.MULTILINE), output
     assert re.search(r"^v2 +rebooking +[\d,]+ +0 +4$", output, re.MULTILINE), output
-    assert "rebooking compiles v2 as the server describes it" in output
-    assert "service FlightDelayService" in (tmp_path / "stubs/flight_delay/v2/flight_delay.proto").read_text()
+    assert f"rebooking compiles v2 as the server describes it: the stub is in {folder / 'stubs'}" in output
+    assert "service FlightDelayService" in (folder / "stubs/flight_delay/v2/flight_delay.proto").read_text()
     assert f"; {counts[2]} answers, {counts[2]} truths" in output, "the monitor has all that rebooking was answered"
     assert re.search(r"v1 is refused: .* called by gate-display \([\d,]+ calls, the last at ", output), output
-    assert re.search(r"^3 +accuracy +0\.\d{4} .* 0\.\d{4} ", output, re.MULTILINE), output
+    for version in (3, 4):
+        assert re.search(rf"^{version} +accuracy +0\.\d{{4}} .* 0\.\d{{4}} ", output, re.MULTILINE), output
     assert processes_of(tmp_path) == []
 
 
@@ -133,6 +139,22 @@ def test_never_deletes_what_is_not_its_own(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "holds files that are not the demo's" in output
     assert (tmp_path / "thesis.txt").read_text() == "three years of work"
+
+
+def test_the_summary_has_what_was_promised_last(tmp_path: Path) -> None:
+    """A version that was published just before the summary is read has its description and its promise in it."""
+    registry, frame = tmp_path / "registry", frame_of(seed=2, rows=60)
+    monitor = start_monitor(registry, tmp_path / "data", "--poll-interval-s", "4")
+    try:
+        with connected(*doors_of(monitor)) as watch:
+            holdout = frame, truth_of(frame)
+            export(fit_classifier(1), name=CLASSIFIER, holdout=holdout, registry=registry, description="the last one")
+            watch.export(prediction_of("flight", ["late"], model=CLASSIFIER))
+            (version,) = read_settled(f"{watch.url}/", CLASSIFIER, answers=1, truths=0).versions
+    finally:
+        monitor.stop()
+    assert version.description == "the last one"
+    assert version.metrics["accuracy"].promise is not None
 
 
 def test_flights_have_ids_of_their_own_and_land_after_they_leave() -> None:
