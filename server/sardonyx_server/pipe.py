@@ -1,13 +1,17 @@
-"""What a worker tells its supervisor: one JSON object a line, on its standard output."""
+"""What a worker tells its supervisor, one JSON object a line on its standard output; and what it hears from there."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import signal
 import sys
 from typing import Any, Final
 
+#: To a worker that is to end without a grace. Not a second SIGTERM: who ends all processes of a server at once, as
+#: systemd does, means one, and a worker has that from both.
+HURRY: Final = signal.SIGINT
 #: The port answers.
 ACCEPTING: Final = "accepting"
 #: Values of metrics: what was counted since the last such line, and gauges.

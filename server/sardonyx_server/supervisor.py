@@ -94,7 +94,7 @@ class Supervisor:
         """End the workers; a second signal tells them that there is no time for a grace."""
         if self._stopping.is_set():
             for process in self._workers:
-                _terminate(process)
+                _send(process, pipe.HURRY)
         self._stopping.set()
 
     async def _keep_running(self, config: Config, index: int) -> None:
@@ -155,13 +155,11 @@ class Supervisor:
         return status if accepted or status != -signal.SIGTERM else 0
 
     async def _end(self, process: Process, ended: asyncio.Task[int]) -> None:
-        _terminate(process)
+        _send(process, signal.SIGTERM)
         done, _ = await asyncio.wait([ended], timeout=self._config.drain_timeout_s + KILL_AFTER_S)
         if not done:
             LOG.error("worker %d did not end in time; killing it", process.pid)
-            # It may have ended since.
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            _send(process, signal.SIGKILL)
 
     async def _listen(self, process: Process, index: int, address: Address) -> None:
         """Hear what a worker tells until it ends."""
@@ -191,9 +189,10 @@ class Supervisor:
             LOG.warning("listening on %s; standard output cannot be told so: %s", address, error.strerror)
 
 
-def _terminate(process: Process) -> None:
+def _send(process: Process, number: signal.Signals) -> None:
+    # It may have ended since.
     with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+        process.send_signal(number)
 
 
 def _signals() -> list[signal.Signals]:

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from sardonyx_server.life.loader import Loaded
     from sardonyx_server.life.model import Wish
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 #: The services that every server has.
 STATIC_SERVICES: Final = (oip.SERVICE, models.SERVICE, health.SERVICE)
 #: How long a worker that takes another's place keeps its port closed: callers are better off with the other workers,
@@ -75,6 +74,7 @@ class Worker:
         self._config = config
         self._drain = Drain()
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
         registry = Registry(config.registry)
         self._queue = RowQueue(config.queue_rows_max)
         self._limits = Limits(config.batch_rows_max, config.batch_delay_ms / 1000, _runs_max(config.workers))
@@ -164,15 +164,14 @@ class Worker:
         return Reporter(telemetry.metrics, self._manager, self._watcher, self._queue, self._shadow, telemetry.sender)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless a second signal says that there is no time."""
-        self._stop.clear()
+        """Wait, unless there is no time."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            await asyncio.wait_for(self._hurry.wait(), seconds)
 
     async def _finish_calls(self, timeout_s: float) -> None:
         """Wait until no request holds a version, while new ones are refused; connections stay open for the refusals."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and not self._stop.is_set():
+        while time.monotonic() < deadline and not self._hurry.is_set():
             if not self._manager.in_flight:
                 return
             await asyncio.sleep(0.01)
@@ -230,16 +229,20 @@ class Worker:
 
     def _listen_for_the_end(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(pipe.HURRY, self._end_soon)
         # The supervisor never writes: a readable standard input is a closed one.
         loop.add_reader(sys.stdin.fileno(), self._orphaned)
 
     def _ignore_signals(self) -> None:
         """A repeated signal must not make a bad end of a good one while the interpreter goes down."""
-        for number in SIGNALS:
+        for number in (signal.SIGTERM, pipe.HURRY):
             asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
+
+    def _end_soon(self) -> None:
+        self._hurry.set()
+        self._stop.set()
 
     def _orphaned(self) -> None:
         if not os.read(sys.stdin.fileno(), 1):
