@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -127,14 +128,9 @@ async def test_truths_that_nobody_takes_are_told(
     for _ in range(outcomes_module._EVERY):
         outcomes.offer(enter(ledger))
     stop.set()
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take what comes, and answer nobody."""
-        await reader.read()
-        writer.close()
-
-    async with await asyncio.start_server(listen, "127.0.0.1", 0) as silent:
-        host, port = silent.sockets[0].getsockname()
+    # The system takes the connection, and nobody answers.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
         await outcomes.run(f"{host}:{port}", stop)
     assert (outcomes.waiting, outcomes.acknowledged) == (1, [])
     verdicts = of_monitor(Stored(0, 0, 0, 0, [], 0, 0, 0), outcomes, dropped=0, sent=0)
