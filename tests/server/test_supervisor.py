@@ -413,13 +413,24 @@ def test_of_servers_that_start_at_one_moment_one_gets_the_port() -> None:
             reservation.close()
 
 
-def test_a_signal_to_every_process_is_one(scene: Scene) -> None:
-    """Who ends all processes of a server at once, as systemd does, leaves callers their grace."""
+@contextlib.contextmanager
+def with_long_grace(scene: Scene) -> Iterator[tuple[Program, str, int]]:
+    """A server that leaves its callers ten minutes, its address, and its only worker."""
     arguments = ("--registry", str(scene.registry), "--listen", "127.0.0.1:0", "--workers", "1")
     program = Program.start("sardonyx_server", *arguments, "--drain-grace-s", "600", "--drain-timeout-s", "1200")
     address = program.wait_for(r"listening on (\S+:\d+)")[1]
     (worker,) = children_of(program.process.pid)
     try:
+        yield program, address, worker
+    finally:
+        if program.process.poll() is None:
+            os.kill(worker, signal.SIGKILL)
+        program.stop()
+
+
+def test_a_signal_to_every_process_is_one(scene: Scene) -> None:
+    """Who ends all processes of a server at once, as systemd does, leaves callers their grace."""
+    with with_long_grace(scene) as (program, address, worker):
         with one_channel_each(address, {worker}) as channels:
             program.process.terminate()
             program.wait_for("draining")
@@ -428,24 +439,12 @@ def test_a_signal_to_every_process_is_one(scene: Scene) -> None:
                 infer(channels[worker], REQUEST)
         program.process.terminate()
         assert program.process.wait(timeout=PATIENCE_S) == 0, "".join(program.lines)
-    finally:
-        if program.process.poll() is None:
-            os.kill(worker, signal.SIGKILL)
-        program.stop()
 
 
 def test_a_second_signal_ends_the_grace(scene: Scene) -> None:
     """Who asks twice does not wait for the grace: the second signal reaches the workers too."""
-    arguments = ("--registry", str(scene.registry), "--listen", "127.0.0.1:0", "--workers", "1")
-    program = Program.start("sardonyx_server", *arguments, "--drain-grace-s", "600", "--drain-timeout-s", "1200")
-    program.wait_for(r"listening on (\S+:\d+)")
-    (worker,) = children_of(program.process.pid)
-    try:
+    with with_long_grace(scene) as (program, _, _):
         program.process.terminate()
         program.wait_for("draining")
         program.process.terminate()
         assert program.process.wait(timeout=PATIENCE_S) == 0, "".join(program.lines)
-    finally:
-        if program.process.poll() is None:
-            os.kill(worker, signal.SIGTERM)
-        program.stop()
