@@ -7,14 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from sardonyx.errors import PermissionDenied, Unauthenticated
-from sardonyx_server.access.files import AccessFileError, stamp_of
+from sardonyx_server.access.reread import Reread
 from sardonyx_server.access.tokens import ALL_MODELS, Role, Token, digest_of, read_tokens
-from sardonyx_server.log import LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from sardonyx_server.access.files import Stamp
+    from collections.abc import Iterable
 
 #: A token that was taken out of the file is refused after so long. Looking costs a system call, 2 µs.
 LOOK_INTERVAL_S: Final = 1.0
@@ -39,11 +36,13 @@ class Access:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._stamp: Stamp = stamp_of([path])
-        self._tokens: Mapping[str, Token] = read_tokens(path)
+        self._tokens = Reread(
+            [path],
+            lambda: read_tokens(path),
+            "tokens: those that were known stay",
+            lambda tokens: f"tokens: {len(tokens)} were read again",
+        )
         self._looked_s = time.monotonic()
-        self._error = ""
 
     def check(self, metadata: Iterable[tuple[str, str | bytes]] | None, role: Role, model: str | None) -> str:
         """Let a caller do something, or not. The answer is the same whether there is such a model or not.
@@ -103,7 +102,7 @@ class Access:
 
     def _caller(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> Token:
         self._look()
-        token = self._tokens.get(digest_of(_bearer(metadata)))
+        token = self._tokens.content.get(digest_of(_bearer(metadata)))
         if token is None:
             raise Unauthenticated("This token is not known here. Ask the server's operator for one.")
         if token.expires is not None and token.expires <= datetime.now(UTC):
@@ -111,25 +110,12 @@ class Access:
         return token
 
     def _look(self) -> None:
-        """Read the file again, where it is time to look and it has changed."""
+        """Look whether the file has changed, where it is time to."""
         now_s = time.monotonic()
         if now_s - self._looked_s < LOOK_INTERVAL_S:
             return
         self._looked_s = now_s
-        try:
-            stamp = stamp_of([self._path])
-            if stamp == self._stamp:
-                # What was wrong in between has passed: if it comes again, it is to be named again.
-                self._error = ""
-                return
-            self._tokens = read_tokens(self._path)
-        except AccessFileError as error:
-            if str(error) != self._error:
-                LOG.error("tokens: those that were known stay: %s", error)
-            self._error = str(error)
-            return
-        self._stamp, self._error = stamp, ""
-        LOG.info("tokens: %d were read again", len(self._tokens))
+        self._tokens.look()
 
 
 def _bearer(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from sardonyx_server.access.certificates import TlsFiles, read_pems
-from sardonyx_server.access.files import AccessFileError, stamp_of
-from sardonyx_server.log import LOG
+from sardonyx_server.access.reread import Reread
 
 if TYPE_CHECKING:
     from sardonyx_server.config import Config
@@ -34,50 +33,33 @@ class Certificates:
     def __init__(self, config: Config) -> None:
         self._files = TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca)
         self._lock = threading.Lock()
-        self._stamp = stamp_of(self._files.paths)
-        self._configuration = _configuration(self._files)
-        self._error = ""
+        # Looked at for each handshake; a pair of files is replaced one after the other.
+        self._shown = Reread(
+            self._files.paths,
+            lambda: _configuration(self._files),
+            "tls: the old certificate stays",
+            lambda _: "tls: the certificate was read again",
+        )
 
     def credentials(self) -> grpc.ServerCredentials:
         """What one server's port is opened with: gRPC asks for the initial certificate once for each."""
-        shown = self._stamp
+        shown = self._shown.stamp
 
         def changed() -> grpc.ServerCertificateConfiguration | None:
             """Called by gRPC before each handshake, in threads of its own: what is new, or None."""
             nonlocal shown
             with self._lock:
-                self._refresh()
-                if self._stamp == shown:
+                self._shown.look()
+                if self._shown.stamp == shown:
                     return None
-                shown = self._stamp
-                return self._configuration
+                shown = self._shown.stamp
+                return self._shown.content
 
         return grpc.dynamic_ssl_server_credentials(
-            self._configuration,
+            self._shown.content,
             changed,  # type: ignore[arg-type]  # the stubs do not say that None means no change
             require_client_authentication=bool(self._files.client_ca),
         )
-
-    def _refresh(self) -> None:
-        """Read the files again if they have changed."""
-        try:
-            stamp = stamp_of(self._files.paths)
-            if stamp == self._stamp:
-                # What was wrong in between has passed: if it comes again, it is to be named again.
-                self._error = ""
-                return
-            self._configuration = _configuration(self._files)
-        except AccessFileError as error:
-            self._report(str(error))
-            return
-        self._stamp, self._error = stamp, ""
-        LOG.info("tls: the certificate was read again")
-
-    def _report(self, error: str) -> None:
-        """Log a reason once, not at each handshake; a pair of files is replaced one after the other."""
-        if error != self._error:
-            LOG.error("tls: the old certificate stays: %s", error)
-        self._error = error
 
 
 def _configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
