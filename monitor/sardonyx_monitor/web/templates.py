@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from sardonyx_monitor.statistics.promise import ROWS_MIN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -143,6 +145,7 @@ _TEMPLATES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_TEMPLATES.globals["ROWS_MIN"] = ROWS_MIN
 _TEMPLATES.filters |= {
     each.__name__: each
     for each in (count, rate, number, shown, ms, percent, metric, metric_name, seconds, moment, strip)
