@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_type_hints
 
 import numpy as np
@@ -157,16 +157,8 @@ class Batch:
 
     def clear(self) -> None:
         """Let go of all of it."""
-        for rows in (
-            self.spans,
-            self.requests,
-            self.predictions,
-            self.members,
-            self.inputs,
-            self.outcomes,
-            self.senders,
-        ):
-            rows.clear()
+        for each in fields(self):
+            getattr(self, each.name).clear()
 
     @classmethod
     def merged(cls, batches: Iterable[Batch]) -> Batch:
