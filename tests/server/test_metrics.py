@@ -470,8 +470,10 @@ def test_reports_hold_what_is_new(served: Served) -> None:
     assert metrics.take_counted() == Values()
 
 
-async def test_a_report_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that has no thread for a report tells all that it counted once it has one."""
+async def test_a_report_that_fails_is_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that has no thread for a report says so in a sentence, and tells all that it counted once it has one."""
     monkeypatch.setattr(reporter_module, "INTERVAL_S", 0.01)
     metrics, queue = Metrics(()), RowQueue(1)
     registry = Registry(str(tmp_path))
@@ -484,7 +486,7 @@ async def test_a_report_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(sys, "stdout", output)
         with no_threads():
             running = asyncio.create_task(reporter.run())
-            await asyncio.sleep(0.05)
+            await until(lambda: "metrics are not told: can't start new thread" in caplog.text, "it is said")
         await until(lambda: bool(select.select([told], [], [], 0)[0]), "it is told")
         running.cancel()
         await asyncio.wait([running])
@@ -494,6 +496,7 @@ async def test_a_report_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: 
         line, _ = told.read(1 << 16).split(b"\n", 1)
     values = Values.of(pipe.read(line)[pipe.METRICS])
     assert counts_of(values)[names.REQUESTS.name, ("", "", "", "NOT_FOUND")] == 1
+    assert not any(record.exc_info for record in caplog.records)
     queue.close()
 
 

@@ -58,8 +58,11 @@ class Reporter:
         while True:
             try:
                 await self.report()
+            except RuntimeError as error:
+                # The system has no thread left for it: soon, perhaps, it has.
+                LOG.warning("metrics are not told: %s; they are told with the next ones", error)
             except Exception:
-                # Where the system has no thread left for it, it has one later; nobody else would begin anew.
+                # Nobody else would begin anew.
                 LOG.exception("metrics could not be told; they are told with the next ones")
             await asyncio.sleep(INTERVAL_S)
 
